@@ -1,0 +1,1 @@
+//! Fuzz targets of `hesse`; see `fuzz_targets`.

@@ -1,0 +1,19 @@
+//! SIMD kernels of `hesse`: slices in, slices out, no allocation.
+//!
+//! Every kernel is written once, generic over [`pulp::Simd`], and dispatched once per call on an
+//! [`Isa`]: plain scalar code, AVX2 with FMA, AVX-512 or NEON. The environment variable
+//! `HESSE_ISA=scalar|v3|v4|neon` forces one of them, see [`Isa::from_env`].
+//!
+//! Lengths are asserted here, because the soundness of the kernels rests on them; the public
+//! functions of `hesse` have checked them before and return errors.
+
+mod isa;
+mod lanes;
+mod missing;
+pub mod oracle;
+pub mod panel;
+mod real;
+
+pub use isa::{Isa, IsaError};
+pub use pulp;
+pub use real::Real;

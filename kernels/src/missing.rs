@@ -1,0 +1,191 @@
+//! Vector operations that `pulp` does not have: conversion between `f32` and `f64`, and shifts.
+//!
+//! Each has the machine instruction for the instruction sets that it names, and a loop over lanes
+//! for the others, which the compiler turns into vector code where it can.
+
+use core::any::Any;
+
+use pulp::Simd;
+use pulp::bytemuck;
+
+/// `value` as a `B`, if that is the type it has; decided at compile time.
+#[inline(always)]
+fn cast<A: Copy + 'static, B: Copy + 'static>(value: A) -> Option<B> {
+    (&value as &dyn Any).downcast_ref::<B>().copied()
+}
+
+/// Applies `f` lane by lane.
+#[inline(always)]
+fn by_lane<V: bytemuck::Pod, E: bytemuck::Pod>(mut v: V, f: impl Fn(E) -> E) -> V {
+    for lane in bytemuck::cast_slice_mut::<V, E>(core::slice::from_mut(&mut v)) {
+        *lane = f(*lane);
+    }
+    v
+}
+
+#[inline(always)]
+pub(crate) fn shl_u32s<S: Simd, const N: u32>(simd: S, a: S::u32s) -> S::u32s {
+    simd.wrapping_dyn_shl_u32s(a, simd.splat_u32s(N))
+}
+
+#[inline(always)]
+pub(crate) fn shr_u32s<S: Simd, const N: u32>(simd: S, a: S::u32s) -> S::u32s {
+    simd.wrapping_dyn_shr_u32s(a, simd.splat_u32s(N))
+}
+
+#[inline(always)]
+pub(crate) fn shl_u64s<S: Simd, const N: u32>(simd: S, a: S::u64s) -> S::u64s {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use pulp::{u64x4, u64x8, x86::V3, x86::V4};
+        if let (Some(s), Some(a)) = (cast::<S, V4>(simd), cast::<_, u64x8>(a)) {
+            let count = s.sse2._mm_cvtsi32_si128(N.cast_signed());
+            let shifted: u64x8 = pulp::cast(s.avx512f._mm512_sll_epi64(pulp::cast(a), count));
+            if let Some(out) = cast(shifted) {
+                return out;
+            }
+        }
+        if let (Some(s), Some(a)) = (cast::<S, V3>(simd), cast::<_, u64x4>(a)) {
+            let count = s.sse2._mm_cvtsi32_si128(N.cast_signed());
+            let shifted: u64x4 = pulp::cast(s.avx2._mm256_sll_epi64(pulp::cast(a), count));
+            if let Some(out) = cast(shifted) {
+                return out;
+            }
+        }
+    }
+    let _ = simd;
+    by_lane::<_, u64>(a, |lane| lane << N)
+}
+
+#[inline(always)]
+pub(crate) fn shr_u64s<S: Simd, const N: u32>(simd: S, a: S::u64s) -> S::u64s {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use pulp::{u64x4, u64x8, x86::V3, x86::V4};
+        if let (Some(s), Some(a)) = (cast::<S, V4>(simd), cast::<_, u64x8>(a)) {
+            let count = s.sse2._mm_cvtsi32_si128(N.cast_signed());
+            let shifted: u64x8 = pulp::cast(s.avx512f._mm512_srl_epi64(pulp::cast(a), count));
+            if let Some(out) = cast(shifted) {
+                return out;
+            }
+        }
+        if let (Some(s), Some(a)) = (cast::<S, V3>(simd), cast::<_, u64x4>(a)) {
+            let count = s.sse2._mm_cvtsi32_si128(N.cast_signed());
+            let shifted: u64x4 = pulp::cast(s.avx2._mm256_srl_epi64(pulp::cast(a), count));
+            if let Some(out) = cast(shifted) {
+                return out;
+            }
+        }
+    }
+    let _ = simd;
+    by_lane::<_, u64>(a, |lane| lane >> N)
+}
+
+/// The lanes of `a` in order as `f64`: the first half in the first vector. On the scalar path the
+/// second vector is zero.
+#[inline(always)]
+pub(crate) fn widen<S: Simd>(simd: S, a: S::f32s) -> [S::f64s; 2] {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use pulp::{f32x8, f32x16, f64x4, f64x8, x86::V3, x86::V4};
+        if let (Some(s), Some(a)) = (cast::<S, V4>(simd), cast::<_, f32x16>(a)) {
+            let [low, high]: [f32x8; 2] = bytemuck::cast(a);
+            let low: f64x8 = pulp::cast(s.avx512f._mm512_cvtps_pd(pulp::cast(low)));
+            let high: f64x8 = pulp::cast(s.avx512f._mm512_cvtps_pd(pulp::cast(high)));
+            if let (Some(low), Some(high)) = (cast(low), cast(high)) {
+                return [low, high];
+            }
+        }
+        if let (Some(s), Some(a)) = (cast::<S, V3>(simd), cast::<_, f32x8>(a)) {
+            let [low, high]: [pulp::f32x4; 2] = bytemuck::cast(a);
+            let low: f64x4 = pulp::cast(s.avx._mm256_cvtps_pd(pulp::cast(low)));
+            let high: f64x4 = pulp::cast(s.avx._mm256_cvtps_pd(pulp::cast(high)));
+            if let (Some(low), Some(high)) = (cast(low), cast(high)) {
+                return [low, high];
+            }
+        }
+    }
+    let mut out = [simd.splat_f64s(0.0); 2];
+    let from = bytemuck::cast_slice::<S::f32s, f32>(core::slice::from_ref(&a));
+    let to = bytemuck::cast_slice_mut::<S::f64s, f64>(&mut out);
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = f64::from(from);
+    }
+    out
+}
+
+/// Inverse of [`widen`], rounded to nearest.
+#[inline(always)]
+pub(crate) fn narrow<S: Simd>(simd: S, a: [S::f64s; 2]) -> S::f32s {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use pulp::{f32x4, f32x8, f32x16, f64x4, f64x8, x86::V3, x86::V4};
+        if let (Some(s), Some([low, high])) = (cast::<S, V4>(simd), cast::<_, [f64x8; 2]>(a)) {
+            let low: f32x8 = pulp::cast(s.avx512f._mm512_cvtpd_ps(pulp::cast(low)));
+            let high: f32x8 = pulp::cast(s.avx512f._mm512_cvtpd_ps(pulp::cast(high)));
+            if let Some(out) = cast(bytemuck::cast::<_, f32x16>([low, high])) {
+                return out;
+            }
+        }
+        if let (Some(s), Some([low, high])) = (cast::<S, V3>(simd), cast::<_, [f64x4; 2]>(a)) {
+            let low: f32x4 = pulp::cast(s.avx._mm256_cvtpd_ps(pulp::cast(low)));
+            let high: f32x4 = pulp::cast(s.avx._mm256_cvtpd_ps(pulp::cast(high)));
+            if let Some(out) = cast(bytemuck::cast::<_, f32x8>([low, high])) {
+                return out;
+            }
+        }
+    }
+    let mut out = simd.splat_f32s(0.0);
+    let from = bytemuck::cast_slice::<S::f64s, f64>(&a);
+    let to = bytemuck::cast_slice_mut::<S::f32s, f32>(core::slice::from_mut(&mut out));
+    for (to, &from) in to.iter_mut().zip(from) {
+        #[allow(clippy::cast_possible_truncation)]
+        {
+            *to = from as f32;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use pulp::WithSimd;
+
+    use super::*;
+    use crate::Isa;
+
+    struct RoundTrip;
+    impl WithSimd for RoundTrip {
+        type Output = ();
+        fn with_simd<S: Simd>(self, simd: S) {
+            let values: Vec<f32> = (0..S::F32_LANES).map(|i| 1.5 + i as f32 * 0.1).collect();
+            let v = simd.partial_load_f32s(&values);
+            let wide = widen(simd, v);
+            let wide_values = bytemuck::cast_slice::<S::f64s, f64>(&wide);
+            for (i, value) in values.iter().enumerate() {
+                assert_eq!(wide_values[i], f64::from(*value));
+            }
+            let mut back = vec![0.0; S::F32_LANES];
+            simd.partial_store_f32s(&mut back, narrow(simd, wide));
+            assert_eq!(back, values);
+
+            let bits = simd.splat_u64s(0x8000_0000_0000_0001);
+            let up = shl_u64s::<S, 5>(simd, bits);
+            let down = shr_u64s::<S, 63>(simd, bits);
+            assert!(bytemuck::cast_slice::<_, u64>(&[up]).iter().all(|&x| x == 32));
+            assert!(bytemuck::cast_slice::<_, u64>(&[down]).iter().all(|&x| x == 1));
+            let bits = simd.splat_u32s(0x8000_0001);
+            let up = shl_u32s::<S, 5>(simd, bits);
+            let down = shr_u32s::<S, 31>(simd, bits);
+            assert!(bytemuck::cast_slice::<_, u32>(&[up]).iter().all(|&x| x == 32));
+            assert!(bytemuck::cast_slice::<_, u32>(&[down]).iter().all(|&x| x == 1));
+        }
+    }
+
+    #[test]
+    fn conversions_and_shifts_on_every_path() {
+        for isa in Isa::available() {
+            isa.dispatch(RoundTrip);
+        }
+    }
+}

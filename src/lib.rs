@@ -1,0 +1,12 @@
+//! `hesse`: a numerical engine for theories of neural computation.
+#![forbid(unsafe_code)]
+
+pub mod error;
+mod numerics;
+
+pub use error::{Error, Result};
+pub use hesse_kernels::{Isa, Real};
+pub use numerics::{krylov, parallel};
+
+pub use faer;
+pub use sprs;

@@ -1,0 +1,38 @@
+//! The one thing that Krylov methods know of a matrix.
+
+use crate::Real;
+
+/// A real symmetric n × n matrix A of which only products are known.
+///
+/// Vectors are slices of length n; a block of k vectors is a slice of length n·k, one vector after
+/// the other. Results must depend on the input alone: the same input gives the same bits, for any
+/// number of threads. Products may contain NaN or infinities where the operator has none to give:
+/// solvers check, and return an error.
+pub trait LinearOperator<T: Real>: Sync {
+    /// n.
+    fn dimension(&self) -> usize;
+
+    /// y ← A x.
+    fn apply(&self, x: &[T], y: &mut [T]);
+
+    /// Y ← A X for the k = x.len() / n vectors in `x`. Worth overriding where several products
+    /// share reads.
+    fn apply_block(&self, x: &[T], y: &mut [T]) {
+        let n = self.dimension().max(1);
+        for (x, y) in x.chunks_exact(n).zip(y.chunks_exact_mut(n)) {
+            self.apply(x, y);
+        }
+    }
+}
+
+impl<T: Real, A: LinearOperator<T> + ?Sized> LinearOperator<T> for &A {
+    fn dimension(&self) -> usize {
+        (**self).dimension()
+    }
+    fn apply(&self, x: &[T], y: &mut [T]) {
+        (**self).apply(x, y);
+    }
+    fn apply_block(&self, x: &[T], y: &mut [T]) {
+        (**self).apply_block(x, y);
+    }
+}

@@ -1,0 +1,4 @@
+//! Numerical methods that know nothing of networks or papers.
+
+pub mod krylov;
+pub mod parallel;

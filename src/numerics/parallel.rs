@@ -1,0 +1,96 @@
+//! Work in fixed shards, results in a fixed order: the same bits for any number of threads.
+//!
+//! Threads are rayon's current pool. A shard's size depends on the work alone, never on the number
+//! of threads, and partial results meet in a fixed binary tree.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+/// The ranges that cut `0..n` into pieces of `size` (the last may be shorter).
+///
+/// `size` = 0 counts as 1.
+#[must_use]
+pub fn shards(n: usize, size: usize) -> Vec<Range<usize>> {
+    let size = size.max(1);
+    (0..n.div_ceil(size)).map(|s| s * size..n.min((s + 1) * size)).collect()
+}
+
+/// Maps the indices `0..n` in parallel and merges the results pairwise in a fixed tree: the left
+/// half of a range is merged with its right half, whatever the number of threads. `None` for n = 0.
+///
+/// At most O(threads · log n) results are alive at once.
+pub fn reduce<R: Send>(
+    n: usize,
+    map: impl Fn(usize) -> R + Sync,
+    merge: impl Fn(&mut R, R) + Sync,
+) -> Option<R> {
+    fn tree<R: Send>(
+        range: Range<usize>,
+        map: &(impl Fn(usize) -> R + Sync),
+        merge: &(impl Fn(&mut R, R) + Sync),
+    ) -> R {
+        if range.len() == 1 {
+            return map(range.start);
+        }
+        let middle = range.start + range.len().div_ceil(2);
+        let (mut left, right) = rayon::join(
+            || tree(range.start..middle, map, merge),
+            || tree(middle..range.end, map, merge),
+        );
+        merge(&mut left, right);
+        left
+    }
+    (n > 0).then(|| tree(0..n, &map, &merge))
+}
+
+/// Σ of `term` over the indices `0..n`, pairwise in a fixed tree.
+pub fn sum(n: usize, term: impl Fn(usize) -> f64 + Sync) -> f64 {
+    reduce(n, term, |a, b| *a += b).unwrap_or(0.0)
+}
+
+/// Runs `f` on consecutive pieces of `data` of `size` elements, in parallel.
+pub fn for_each_piece<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    data.par_chunks_mut(size.max(1)).enumerate().for_each(|(i, piece)| f(i, piece));
+}
+
+/// The results of `f` over `0..n` in order, computed in parallel.
+pub fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+    (0..n).into_par_iter().map(f).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_cover_everything_once() {
+        for n in [0, 1, 2, 7, 8, 9, 100] {
+            for size in [0, 1, 3, 8, 200] {
+                let pieces = shards(n, size);
+                assert_eq!(pieces.iter().map(Range::len).sum::<usize>(), n);
+                assert!(pieces.windows(2).all(|w| w[0].end == w[1].start));
+            }
+        }
+    }
+
+    #[test]
+    fn reduction_has_the_same_bits_for_any_number_of_threads() {
+        let term = |i: usize| 1.0 / (i as f64 + 0.1);
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| sum(10_007, term)).to_bits()
+        };
+        let one = on(1);
+        assert!([2, 3, 7].into_iter().all(|threads| on(threads) == one));
+        let exact: f64 = (0..10_007).rev().map(term).sum();
+        assert!((f64::from_bits(one) - exact).abs() < 1e-13 * exact);
+    }
+
+    #[test]
+    fn reduction_merges_in_order() {
+        let text = reduce(5, |i| i.to_string(), |a, b| *a = format!("({a}{b})")).unwrap();
+        assert_eq!(text, "(((01)2)(34))");
+        assert!(reduce(0, |i| i, |_, _| ()).is_none());
+    }
+}

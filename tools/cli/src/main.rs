@@ -1,0 +1,3 @@
+//! The program `hesse`.
+
+fn main() {}
