@@ -7,6 +7,8 @@
 //! Lengths are asserted here, because the soundness of the kernels rests on them; the public
 //! functions of `hesse` have checked them before and return errors.
 
+pub mod activation;
+pub mod elementary;
 mod isa;
 mod lanes;
 mod missing;
