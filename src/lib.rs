@@ -2,11 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
+pub mod network;
 mod numerics;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
-pub use numerics::{krylov, parallel};
+pub use numerics::{krylov, parallel, random};
 
 pub use faer;
 pub use sprs;

@@ -9,6 +9,8 @@
 
 pub mod activation;
 pub mod elementary;
+#[allow(missing_docs)]
+pub mod gemm;
 mod isa;
 mod lanes;
 mod missing;

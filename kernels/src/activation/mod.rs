@@ -20,6 +20,7 @@
 //! the limits, NaN stays NaN in all three.
 
 mod formulas;
+mod in_place;
 mod passes;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use core::str::FromStr;
 
 use pulp::{Simd, WithSimd, bytemuck};
 
+pub use in_place::tangent_epilogue_in_place;
 pub use passes::{
     adjoint_epilogue, adjoint_tangent_epilogue, column_sums, scale_rows, tangent_epilogue,
 };

@@ -1,0 +1,174 @@
+//! A network as data: what a file describes and a builder writes.
+
+use hesse_kernels::activation::Activation;
+use serde::{Deserialize, Serialize};
+
+use super::layer::{Layer, features};
+use super::layers::{Dense, Elementwise, Flatten, Residual, Sequential};
+use super::{Initializer, Network};
+use crate::{Error, Real, Result};
+
+/// The shape of the input and the layers that follow, which take their input shapes from what is
+/// before them.
+///
+/// ```
+/// use hesse::network::{Activation, Architecture};
+///
+/// let network = Architecture::new([784])
+///     .dense(512, Activation::Tanh)
+///     .dense(10, Activation::Identity)
+///     .build::<f64>()?;
+/// assert_eq!(network.parameter_count(), 784 * 512 + 512 + 512 * 10 + 10);
+/// # Ok::<(), hesse::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// Shape of the features of one sample.
+    pub input: Vec<usize>,
+    /// The layers, first to last.
+    #[serde(rename = "layer")]
+    pub layers: Vec<LayerSpec>,
+}
+
+/// One layer of an [`Architecture`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum LayerSpec {
+    /// [`Dense`].
+    Dense {
+        /// Number of units.
+        outputs: usize,
+        /// φ; the identity unless given.
+        #[serde(default = "identity", with = "activation_name")]
+        activation: Activation,
+        /// Whether there is a bias; yes unless given.
+        #[serde(default = "yes")]
+        bias: bool,
+        /// How weights start.
+        #[serde(default)]
+        initializer: Initializer,
+    },
+    /// [`Elementwise`].
+    Activation {
+        /// φ.
+        #[serde(with = "activation_name")]
+        activation: Activation,
+    },
+    /// [`Flatten`].
+    Flatten {},
+    /// [`Residual`] around a composition of layers.
+    Residual {
+        /// The branch.
+        #[serde(rename = "layer")]
+        layers: Vec<LayerSpec>,
+    },
+}
+
+fn identity() -> Activation {
+    Activation::Identity
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Activations by the text that [`Activation`] displays and parses, such as `tanh`.
+mod activation_name {
+    use super::Activation;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(activation: &Activation, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(activation)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Activation, D::Error> {
+        let name = String::deserialize(from)?;
+        name.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Architecture {
+    /// No layers yet; `input` is the shape of one sample's features.
+    pub fn new(input: impl Into<Vec<usize>>) -> Self {
+        Self { input: input.into(), layers: Vec::new() }
+    }
+
+    /// A multilayer perceptron: `widths` from the input to the output, φ after every layer but the
+    /// last.
+    #[must_use]
+    pub fn perceptron(widths: &[usize], activation: Activation) -> Self {
+        let mut architecture = Self::new(widths.first().map_or(vec![], |&w| vec![w]));
+        for (i, &outputs) in widths.iter().enumerate().skip(1) {
+            let last = i + 1 == widths.len();
+            architecture =
+                architecture.dense(outputs, if last { Activation::Identity } else { activation });
+        }
+        architecture
+    }
+
+    /// Adds a layer.
+    #[must_use]
+    pub fn layer(mut self, layer: LayerSpec) -> Self {
+        self.layers.push(layer);
+        self
+    }
+
+    /// Adds a fully connected layer.
+    #[must_use]
+    pub fn dense(self, outputs: usize, activation: Activation) -> Self {
+        self.layer(LayerSpec::Dense {
+            outputs,
+            activation,
+            bias: true,
+            initializer: Initializer::default(),
+        })
+    }
+
+    /// Adds a change of shape to one axis.
+    #[must_use]
+    pub fn flatten(self) -> Self {
+        self.layer(LayerSpec::Flatten {})
+    }
+
+    /// Adds a branch that is added to its own input.
+    #[must_use]
+    pub fn residual(self, layers: Vec<LayerSpec>) -> Self {
+        self.layer(LayerSpec::Residual { layers })
+    }
+
+    /// The network.
+    ///
+    /// # Errors
+    /// No layers, zero widths, a residual branch that changes the shape.
+    pub fn build<T: Real>(&self) -> Result<Network<T>> {
+        if features(&self.input) == 0 || self.input.is_empty() {
+            return Err(Error::range(
+                "network: input shape",
+                "positive widths",
+                format!("{:?}", self.input),
+            ));
+        }
+        Ok(Network::new(compose(&self.input, &self.layers)?))
+    }
+}
+
+fn compose<T: Real>(input: &[usize], specs: &[LayerSpec]) -> Result<Sequential<T>> {
+    let mut layers: Vec<Box<dyn Layer<T>>> = Vec::new();
+    for spec in specs {
+        let shape = layers.last().map_or(input, |layer| layer.output_shape());
+        let layer: Box<dyn Layer<T>> = match spec {
+            LayerSpec::Dense { outputs, activation, bias, initializer } => Box::new(
+                Dense::new(shape, *outputs, *activation)?.bias(*bias).initializer(*initializer),
+            ),
+            LayerSpec::Activation { activation } => Box::new(Elementwise::new(shape, *activation)?),
+            LayerSpec::Flatten {} => Box::new(Flatten::new(shape)),
+            LayerSpec::Residual { layers } => {
+                Box::new(Residual::new(Box::new(compose(shape, layers)?))?)
+            }
+        };
+        layers.push(layer);
+    }
+    Sequential::new(layers)
+}

@@ -1,0 +1,13 @@
+//! The layers.
+
+mod activation;
+mod dense;
+mod flatten;
+mod residual;
+mod sequential;
+
+pub use activation::Elementwise;
+pub use dense::Dense;
+pub use flatten::Flatten;
+pub use residual::Residual;
+pub use sequential::Sequential;

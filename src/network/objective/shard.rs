@@ -1,0 +1,210 @@
+//! Pieces of the data, and the buffers that passes over them reuse.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use crate::Real;
+use crate::network::data::Dataset;
+use crate::network::layer::{Layer, State};
+use crate::network::Network;
+use crate::numerics::parallel;
+
+/// Bytes that the widest array of a shard may take: it should stay in the second-level cache
+/// between the product that writes it and the one that reads it.
+const WIDEST_ARRAY: usize = 2 << 20;
+/// Largest and smallest number of samples in a shard: products with fewer rows are slow.
+const MOST_SAMPLES: usize = 256;
+const FEWEST_SAMPLES: usize = 8;
+/// Samples of a leaf of the gradient's sum. Adding two partial gradients moves 3 numbers for every
+/// parameter, against about 12 flops for every parameter and sample of a Hessian product, so that
+/// the additions cost a few parts in a hundred of the work at this size.
+const LEAF_SAMPLES: usize = 512;
+
+/// The samples of one pass.
+pub(super) enum Samples<'a> {
+    /// Consecutive ones of the data.
+    Range(Range<usize>),
+    /// Those with these indices, out of a batch of `of`.
+    Batch { indices: &'a [usize], of: usize },
+}
+
+impl Samples<'_> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Samples::Range(range) => range.len(),
+            Samples::Batch { indices, .. } => indices.len(),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        let (range, indices) = match self {
+            Samples::Range(range) => (range.clone(), [].as_slice()),
+            Samples::Batch { indices, .. } => (0..0, *indices),
+        };
+        range.chain(indices.iter().copied())
+    }
+}
+
+/// The cut of n samples into shards and leaves; it depends on the network and n alone.
+pub(super) struct Shards {
+    samples: usize,
+    size: usize,
+    per_leaf: usize,
+}
+
+impl Shards {
+    pub(super) fn new<T: Real>(network: &Network<T>, samples: usize) -> Self {
+        let size = if network.layers().couples_samples() {
+            samples
+        } else {
+            let widest = widest(network) * size_of::<T>();
+            let most = (WIDEST_ARRAY / widest.max(1)).max(1);
+            (1 << most.ilog2()).clamp(FEWEST_SAMPLES, MOST_SAMPLES)
+        };
+        Self { samples, size, per_leaf: LEAF_SAMPLES.div_ceil(size.max(1)) }
+    }
+
+    /// Number of shards.
+    pub(super) fn len(&self) -> usize {
+        self.samples.div_ceil(self.size)
+    }
+
+    /// Number of samples of every shard but the last.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Samples of shard `s`.
+    pub(super) fn range(&self, s: usize) -> Range<usize> {
+        s * self.size..self.samples.min((s + 1) * self.size)
+    }
+
+    /// Adds what `add(s, sum)` adds to a vector of `length` and what it returns, over all shards.
+    pub(super) fn reduce<T: Real>(
+        &self,
+        length: usize,
+        vectors: &Pool<Vec<T>>,
+        add: impl Fn(usize, &mut [T]) -> f64 + Sync,
+    ) -> (f64, Vec<T>) {
+        let leaves = self.len().div_ceil(self.per_leaf);
+        let leaf = |leaf: usize| {
+            let mut sum = vectors.get();
+            sum.clear();
+            sum.resize(length, T::ZERO);
+            let shards = leaf * self.per_leaf..self.len().min((leaf + 1) * self.per_leaf);
+            (shards.map(|s| add(s, &mut sum)).sum::<f64>(), sum)
+        };
+        let merge = |left: &mut (f64, Vec<T>), right: (f64, Vec<T>)| {
+            left.0 += right.0;
+            for (a, &b) in left.1.iter_mut().zip(&right.1) {
+                *a += b;
+            }
+            vectors.give(right.1);
+        };
+        parallel::reduce(leaves, leaf, merge).unwrap_or_default()
+    }
+}
+
+/// Most features of one sample at any boundary of the network's outermost layers.
+fn widest<T: Real>(network: &Network<T>) -> usize {
+    let product = |shape: &[usize]| shape.iter().product::<usize>();
+    let layers = network.layers().layers().iter();
+    layers.map(|l| product(l.output_shape())).fold(network.inputs(), usize::max)
+}
+
+/// Bytes of the primal state of `samples` samples.
+pub(super) fn bytes_of<T: Real>(network: &Network<T>, samples: usize) -> usize {
+    let kept = network.layers().kept_features() + 2 * network.outputs();
+    kept.saturating_mul(samples).saturating_mul(size_of::<T>())
+}
+
+/// Inputs of samples that are not consecutive, gathered.
+#[derive(Debug, Default)]
+pub(super) struct Gathered<T>(Vec<T>);
+
+impl<T: Real> Gathered<T> {
+    pub(super) fn inputs<'a>(&'a mut self, data: &'a Dataset<T>, samples: &Samples<'_>) -> &'a [T] {
+        match samples {
+            Samples::Range(range) => {
+                &data.inputs()[range.start * data.features()..range.end * data.features()]
+            }
+            Samples::Batch { indices, .. } => {
+                self.0.clear();
+                for &sample in *indices {
+                    self.0.extend_from_slice(data.input(sample));
+                }
+                &self.0
+            }
+        }
+    }
+}
+
+/// What the primal passes of a shard leave for the operators.
+#[derive(Debug)]
+pub(super) struct Primal<T> {
+    pub(super) state: State<T>,
+    pub(super) errors: State<T>,
+    pub(super) outputs: Vec<T>,
+    pub(super) curvature: Vec<T>,
+    pub(super) gathered: Gathered<T>,
+}
+
+impl<T> Default for Primal<T> {
+    fn default() -> Self {
+        Self {
+            state: State::default(),
+            errors: State::default(),
+            outputs: Vec::new(),
+            curvature: Vec::new(),
+            gathered: Gathered(Vec::new()),
+        }
+    }
+}
+
+/// The buffers of one thread at work on a shard.
+#[derive(Debug)]
+pub(super) struct Workspace<T> {
+    pub(super) primal: Primal<T>,
+    pub(super) tangents: State<T>,
+    pub(super) scratch: State<T>,
+    /// Error or tangent at the outputs.
+    pub(super) error: Vec<T>,
+}
+
+impl<T> Default for Workspace<T> {
+    fn default() -> Self {
+        Self {
+            primal: Primal::default(),
+            tangents: State::default(),
+            scratch: State::default(),
+            error: Vec::new(),
+        }
+    }
+}
+
+/// Buffers lent to whoever works, so that no pass allocates.
+#[derive(Debug)]
+pub(super) struct Pool<B>(Mutex<Vec<B>>);
+
+impl<B> Default for Pool<B> {
+    fn default() -> Self {
+        Pool(Mutex::new(Vec::new()))
+    }
+}
+
+impl<B: Default> Pool<B> {
+    pub(super) fn get(&self) -> B {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    pub(super) fn give(&self, buffer: B) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut B) -> R) -> R {
+        let mut buffer = self.get();
+        let result = work(&mut buffer);
+        self.give(buffer);
+        result
+    }
+}
