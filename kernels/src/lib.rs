@@ -13,6 +13,7 @@ mod isa;
 mod lanes;
 mod missing;
 pub mod oracle;
+pub mod oracle_functions;
 pub mod panel;
 mod real;
 
