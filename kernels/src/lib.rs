@@ -11,6 +11,7 @@ pub mod activation;
 pub mod elementary;
 mod isa;
 mod lanes;
+pub mod loss;
 mod missing;
 pub mod oracle;
 pub mod oracle_functions;

@@ -283,7 +283,7 @@ fn erfc_dd(x: Dd) -> Dd {
     if x.hi.is_nan() || x.hi < 2.0 {
         return dd(1.0) - erf_dd(if x.hi < -50.0 { dd(-50.0) } else { x });
     }
-    if x.hi > 100.0 {
+    if x.hi > 40.0 {
         return dd(0.0);
     }
     // e^(−x²)/√π / (x + ½/(x + 1/(x + 3⁄2/(x + ...)))).
@@ -291,7 +291,8 @@ fn erfc_dd(x: Dd) -> Dd {
     for n in (1..200).rev() {
         fraction = x + dd(f64::from(n)) * dd(0.5) / fraction;
     }
-    exp_dd(-(x * x)) / PI.sqrt() / fraction
+    let (p, n) = expm1_dd(-(x * x));
+    ((p + dd(1.0)) / PI.sqrt() / fraction).ldexp(n)
 }
 
 /// φ, φ' and φ'' at a finite z.
