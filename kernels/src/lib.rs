@@ -13,8 +13,10 @@ pub mod elementary;
 pub mod gemm;
 mod isa;
 mod lanes;
+pub mod loss;
 mod missing;
 pub mod oracle;
+pub mod oracle_functions;
 pub mod panel;
 mod real;
 

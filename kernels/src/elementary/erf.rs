@@ -81,8 +81,15 @@ const R_DOUBLE: [f64; 12] = [
 #[inline(always)]
 pub(crate) fn erfcx<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
     let shift = x.splat(choose::<T, f64>(3.0, 4.0));
-    let w = x.splat(1.0) / (x + shift);
+    let one = x.splat(1.0);
+    let sum = x + shift;
+    let w = one / sum;
     let t = (x - shift) * w;
+    // What w lacks, relative to it, with the rounding of the sum: it enters twice.
+    let back = sum - x;
+    let lost = (x - (sum - back)) + (shift - back);
+    let rest = one.minus_exact_product(sum, w).minus_product(lost, w);
+    let (t, w) = (t.mul_add(rest, t), w.mul_add(rest, w));
     t.polynomial(&G_SINGLE, &G_DOUBLE) * w
 }
 
@@ -115,6 +122,6 @@ pub(crate) fn erfc<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
     let tail = erfc_right(a);
     let large = x.less_than(x.splat(0.0)).select(x.splat(2.0) - tail, tail);
     let small = x.splat(1.0) - erf_small(x);
-    // erf is ½ here.
-    a.less_than(x.splat(0.476)).select(small, large)
+    // Here erfc is still above ¼, and the difference as accurate as the product.
+    a.less_than(x.splat(0.81)).select(small, large)
 }

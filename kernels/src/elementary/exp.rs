@@ -15,7 +15,7 @@ const Q_SINGLE_LONG: [f64; 6] =
     [0.5, 1.6666667e-1, 4.1666355e-2, 8.333272e-3, 1.3941127e-3, 1.9914407e-4];
 /// The same for `f64`; 1.8e-17 relative to eʳ − 1.
 const Q_DOUBLE: [f64; 10] = [
-    0.5,
+    0.5000000000000006,
     0.16666666666666685,
     0.04166666666657278,
     0.008333333333314376,
@@ -33,7 +33,9 @@ struct Reduced<T: Real, S: Simd> {
     n: Lane<T, S>,
     /// n as a two's complement integer in the low bits, above them a constant that shifts out.
     shifted: T::Bits<S>,
-    r: Lane<T, S>,
+    /// r = upper − lower, where `upper` is exact.
+    upper: Lane<T, S>,
+    lower: Lane<T, S>,
 }
 
 #[inline(always)]
@@ -43,8 +45,16 @@ fn reduce<T: Real, S: Simd>(x: Lane<T, S>) -> Reduced<T, S> {
     let n = shifted - magic;
     let upper = x.splat(choose::<T, f64>(0.693359375, 6.931_471_803_691_238e-1));
     let lower = x.splat(choose::<T, f64>(-2.121_944_4e-4, 1.908_214_929_270_587_7e-10));
-    let r = x.minus_product(n, upper).minus_product(n, lower);
-    Reduced { n, shifted: shifted.bits(), r }
+    let upper = x.minus_product(n, upper);
+    Reduced { n, shifted: shifted.bits(), upper, lower: n * lower }
+}
+
+/// 1 + r + r² q(r), where the rounding of r = upper − lower comes in only through the small term.
+#[inline(always)]
+fn exp_reduced<T: Real, S: Simd>(upper: Lane<T, S>, lower: Lane<T, S>) -> Lane<T, S> {
+    let r = upper - lower;
+    let q = r.polynomial(&Q_SINGLE, &Q_DOUBLE);
+    ((r * r).mul_add(q, -lower) + upper) + r.splat(1.0)
 }
 
 /// p·2ⁿ with one rounding, n far outside the range of one exponent.
@@ -83,20 +93,16 @@ fn exponent<T: Real, S: Simd>(simd: S, shifted: T::Bits<S>) -> T::Bits<S> {
 #[inline(always)]
 pub(crate) fn exp<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
     let x = x.at_most(choose::<T, f64>(89.0, 710.0)).at_least(choose::<T, f64>(-104.0, -746.0));
-    let Reduced { n, shifted, r } = reduce(x);
-    let q = r.polynomial(&Q_SINGLE, &Q_DOUBLE);
-    scale((r * r).mul_add(q, r) + x.splat(1.0), n, shifted)
+    let Reduced { n, shifted, upper, lower } = reduce(x);
+    scale(exp_reduced(upper, lower), n, shifted)
 }
 
 /// eˣ for x between −80 (`f64`: −700) and 80 (700), or NaN.
 #[inline(always)]
 pub(crate) fn exp_moderate<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
-    let Reduced { shifted, r, .. } = reduce(x);
-    let q = r.polynomial(&Q_SINGLE, &Q_DOUBLE);
-    let p = (r * r).mul_add(q, r) + x.splat(1.0);
-    let simd = x.simd();
-    let bits = T::add_bits(simd, p.bits(), exponent::<T, S>(simd, shifted));
-    Lane::from_bits(simd, bits)
+    let Reduced { shifted, upper, lower, .. } = reduce(x);
+    // A product, not a sum of exponents, which would make numbers of NaN.
+    exp_reduced(upper, lower) * power_of_two(x, shifted)
 }
 
 /// exp(−scale·x²) for 0 ≤ x ≤ 40 and scale 1 or ½, as accurate as if x² were exact: its upper half
@@ -107,10 +113,12 @@ pub(crate) fn exp_minus_square<T: Real, S: Simd>(x: Lane<T, S>, scale_by: f64) -
     let upper = x.upper_half();
     let main = (upper * upper * factor).at_least(choose::<T, f64>(-120.0, -800.0));
     let rest = (x - upper) * (x + upper) * factor;
-    let Reduced { n, shifted, r } = reduce(main);
-    let r = r + rest;
+    let Reduced { n, shifted, upper, lower } = reduce(main);
+    let lower = lower - rest;
+    let r = upper - lower;
+    // In `f32` the rest is up to 0.1, which asks for the longer polynomial.
     let q = r.polynomial(&Q_SINGLE_LONG, &Q_DOUBLE);
-    scale((r * r).mul_add(q, r) + x.splat(1.0), n, shifted)
+    scale(((r * r).mul_add(q, -lower) + upper) + x.splat(1.0), n, shifted)
 }
 
 /// eˣ − 1, accurate near 0.
@@ -120,7 +128,8 @@ pub(crate) fn exp_minus_square<T: Real, S: Simd>(x: Lane<T, S>, scale_by: f64) -
 pub(crate) fn expm1<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
     let simd = x.simd();
     let bounded = x.at_most(choose::<T, f64>(89.0, 710.0)).at_least(choose::<T, f64>(-20.0, -40.0));
-    let Reduced { n, shifted, r } = reduce(bounded);
+    let Reduced { n, shifted, upper, lower } = reduce(bounded);
+    let r = upper - lower;
     let q = r.polynomial(&Q_SINGLE_LONG, &Q_DOUBLE);
     let p = (r * r).mul_add(q, r);
     let one = T::splat_bits(simd, 1);

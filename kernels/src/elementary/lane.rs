@@ -1,5 +1,6 @@
 //! A vector with operators, so that a formula reads like one.
 
+use core::any::TypeId;
 use core::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Sub};
 
 use pulp::Simd;
@@ -71,6 +72,18 @@ impl<T: Real, S: Simd> Lane<T, S> {
     #[inline(always)]
     pub(crate) fn minus_product(self, a: Self, b: Self) -> Self {
         Self::new(self.simd, T::neg_mul_add(self.simd, a.value, b.value, self.value))
+    }
+
+    /// self − a·b for a·b close to self, with one rounding, fused or not.
+    #[inline(always)]
+    pub(crate) fn minus_exact_product(self, a: Self, b: Self) -> Self {
+        if TypeId::of::<S>() != TypeId::of::<pulp::Scalar>() {
+            return self.minus_product(a, b);
+        }
+        let (a1, b1) = (a.upper_half(), b.upper_half());
+        let (a2, b2) = (a - a1, b - b1);
+        // The four partial products are exact, and so is each difference but the last.
+        (((self - a1 * b1) - a1 * b2) - a2 * b1) - a2 * b2
     }
 
     #[inline(always)]

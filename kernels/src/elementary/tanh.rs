@@ -22,13 +22,13 @@ const P_DOUBLE: [f64; 10] = [
     5.107907191703144e-05,
 ];
 
-/// tanh x, from e = e^(−2|x|) and d = 1/(1 + e).
+/// tanh x, from q = e/(1 + e) = σ(−2|x|).
 ///
-/// 1 − 2ed is good where the result is above ½; below it a polynomial takes over.
+/// 1 − 2q is good where the result is above ½; below it a polynomial takes over.
 #[inline(always)]
-fn tanh_from<T: Real, S: Simd>(x: Lane<T, S>, e: Lane<T, S>, d: Lane<T, S>) -> Lane<T, S> {
+fn tanh_from<T: Real, S: Simd>(x: Lane<T, S>, q: Lane<T, S>) -> Lane<T, S> {
     let a = x.abs();
-    let large = x.splat(1.0).minus_product(e + e, d);
+    let large = x.splat(1.0) - (q + q);
     let y = a * a;
     let small = (a * y).mul_add(y.polynomial(&P_SINGLE, &P_DOUBLE), a);
     a.less_than(x.splat(0.55)).select(small, large) | x.sign()
@@ -39,8 +39,7 @@ fn tanh_from<T: Real, S: Simd>(x: Lane<T, S>, e: Lane<T, S>, d: Lane<T, S>) -> L
 pub(crate) fn tanh<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
     let bounded = x.abs().at_most(choose::<T, f64>(10.0, 20.0));
     let e = exp_moderate(bounded * x.splat(-2.0));
-    let one = x.splat(1.0);
-    tanh_from(x, e, one / (one + e))
+    tanh_from(x, e / (e + x.splat(1.0)))
 }
 
 /// tanh x with its derivative sech² x = 4e/(1+e)², which keeps its relative accuracy where
@@ -49,9 +48,11 @@ pub(crate) fn tanh<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
 pub(crate) fn tanh_and_slope<T: Real, S: Simd>(x: Lane<T, S>) -> (Lane<T, S>, Lane<T, S>) {
     let e = exp(x.abs() * x.splat(-2.0));
     let one = x.splat(1.0);
-    let d = one / (one + e);
+    let q = e / (e + one);
+    // 1/(1 + e) is at least ½, and exact enough as a difference.
+    let d = one - q;
     let root = d + d;
-    (tanh_from(x, e, d), root * root * e)
+    (tanh_from(x, q), root * root * e)
 }
 
 /// σ(x) = 1/(1 + e⁻ˣ), with full relative accuracy in the left tail.
@@ -59,13 +60,7 @@ pub(crate) fn tanh_and_slope<T: Real, S: Simd>(x: Lane<T, S>) -> (Lane<T, S>, La
 pub(crate) fn sigmoid<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
     let e = exp(-x.abs());
     let one = x.splat(1.0);
-    sigmoid_from(x, e, one / (one + e))
-}
-
-/// σ(x), from e = e^(−|x|) and d = 1/(1 + e).
-#[inline(always)]
-fn sigmoid_from<T: Real, S: Simd>(x: Lane<T, S>, e: Lane<T, S>, d: Lane<T, S>) -> Lane<T, S> {
-    x.less_than(x.splat(0.0)).select(e * d, d)
+    x.less_than(x.splat(0.0)).select(e, one) / (one + e)
 }
 
 /// σ(x), σ'(x) = σ(x) σ(−x) and σ''(x) = σ'(x) (σ(−x) − σ(x)); σ has the bits of [`sigmoid`].
@@ -73,8 +68,10 @@ fn sigmoid_from<T: Real, S: Simd>(x: Lane<T, S>, e: Lane<T, S>, d: Lane<T, S>) -
 pub(crate) fn sigmoid_and_slopes<T: Real, S: Simd>(x: Lane<T, S>) -> [Lane<T, S>; 3] {
     let e = exp(-x.abs());
     let one = x.splat(1.0);
-    let d = one / (one + e);
+    let value = x.less_than(x.splat(0.0)).select(e, one) / (one + e);
+    // 1/(1 + e) is at least ½, and exact enough as a difference.
+    let d = x.less_than(x.splat(0.0)).select(one - value, value);
     let slope = e * d * d;
-    let second = slope * ((e - one) * d);
-    [sigmoid_from(x, e, d), slope, second.abs() | (-x).sign()]
+    let second = slope * ((one - e) * d);
+    [value, slope, second | (-x).sign()]
 }
