@@ -14,10 +14,12 @@ pub mod gemm;
 mod isa;
 mod lanes;
 pub mod loss;
+pub mod level1;
 mod missing;
 pub mod oracle;
 pub mod oracle_functions;
 pub mod panel;
+pub mod peak;
 mod real;
 
 pub use isa::{Isa, IsaError};
