@@ -12,6 +12,7 @@ mod lanes;
 mod missing;
 pub mod oracle;
 pub mod panel;
+pub mod philox;
 mod real;
 
 pub use isa::{Isa, IsaError};
