@@ -20,6 +20,7 @@ pub mod oracle;
 pub mod oracle_functions;
 pub mod panel;
 pub mod peak;
+pub mod philox;
 mod real;
 
 pub use isa::{Isa, IsaError};
