@@ -9,9 +9,11 @@
 
 mod isa;
 mod lanes;
+pub mod level1;
 mod missing;
 pub mod oracle;
 pub mod panel;
+pub mod peak;
 mod real;
 
 pub use isa::{Isa, IsaError};
