@@ -1,5 +1,22 @@
 //! Spectra, traces and densities of symmetric operators that can only be multiplied with vectors.
 
+mod basis;
+mod combined_operators;
+mod counted_products;
+mod dense_operator;
+mod eigenpairs;
+mod krylov_space;
+mod lanczos;
 mod operator;
+mod selection;
+mod sparse_operator;
+mod start_vectors;
+mod symmetric_eigen;
 
+pub use combined_operators::{Deflated, Diagonal, FnOperator, Identity, Scaled, Shifted, Sum};
+pub use dense_operator::DenseOperator;
+pub use eigenpairs::{Eigenpairs, Progress, Stats, Status};
+pub use lanczos::Lanczos;
 pub use operator::LinearOperator;
+pub use selection::Which;
+pub use sparse_operator::SparseOperator;

@@ -12,7 +12,7 @@ pub trait LinearOperator<T: Real>: Sync {
     /// n.
     fn dimension(&self) -> usize;
 
-    /// y ← A x.
+    /// y ← A x. Whatever `y` held before is overwritten.
     fn apply(&self, x: &[T], y: &mut [T]);
 
     /// Y ← A X for the k = x.len() / n vectors in `x`. Worth overriding where several products
@@ -23,16 +23,41 @@ pub trait LinearOperator<T: Real>: Sync {
             self.apply(x, y);
         }
     }
+
+    /// Bytes that one product moves, where they are known and are all that a product costs.
+    ///
+    /// A hint about speed, never about results' accuracy: where products are much cheaper than
+    /// orthogonalising their results (sparse matrices, stencils), [`Lanczos`](super::Lanczos)
+    /// spends more of the former to save the latter. `None`: products are dear.
+    fn bytes_per_product(&self) -> Option<usize> {
+        None
+    }
+}
+
+macro_rules! forward_to_inner {
+    ($($pointer:ty),*) => {$(
+        impl<T: Real, A: LinearOperator<T> + ?Sized + Send> LinearOperator<T> for $pointer {
+            forward_to_inner!(@methods);
+        }
+    )*};
+    (@methods) => {
+        fn dimension(&self) -> usize {
+            (**self).dimension()
+        }
+        fn apply(&self, x: &[T], y: &mut [T]) {
+            (**self).apply(x, y);
+        }
+        fn apply_block(&self, x: &[T], y: &mut [T]) {
+            (**self).apply_block(x, y);
+        }
+        fn bytes_per_product(&self) -> Option<usize> {
+            (**self).bytes_per_product()
+        }
+    };
 }
 
 impl<T: Real, A: LinearOperator<T> + ?Sized> LinearOperator<T> for &A {
-    fn dimension(&self) -> usize {
-        (**self).dimension()
-    }
-    fn apply(&self, x: &[T], y: &mut [T]) {
-        (**self).apply(x, y);
-    }
-    fn apply_block(&self, x: &[T], y: &mut [T]) {
-        (**self).apply_block(x, y);
-    }
+    forward_to_inner!(@methods);
 }
+
+forward_to_inner!(Box<A>, std::sync::Arc<A>);
