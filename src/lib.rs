@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
+pub mod io;
 mod numerics;
 
 pub use error::{Error, Result};
