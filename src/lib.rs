@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod network;
+pub mod io;
 mod numerics;
 
 pub use error::{Error, Result};
