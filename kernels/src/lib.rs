@@ -11,9 +11,11 @@ pub mod activation;
 pub mod elementary;
 mod isa;
 mod lanes;
+pub mod level1;
 mod missing;
 pub mod oracle;
 pub mod panel;
+pub mod peak;
 mod real;
 
 pub use isa::{Isa, IsaError};

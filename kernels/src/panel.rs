@@ -51,6 +51,19 @@ fn check(length: usize, rows: usize, columns: usize, stride: usize) {
     );
 }
 
+/// Asks for element `at` of `x` in the L2 cache.
+#[inline(always)]
+fn prefetch<T>(x: &[T], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(x.as_ptr().wrapping_add(at).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (x, at);
+}
+
 /// The elements of `rows` of a panel of `total` rows, as a range of its slice.
 fn rows_of(length: usize, total: usize, rows: &Range<usize>) -> Range<usize> {
     assert!(rows.start <= rows.end && rows.end <= total, "panel: rows {rows:?} of {total}");
@@ -309,7 +322,7 @@ impl<T: Real> WithSimd for SubtractProduct<'_, T> {
                     update::load(simd, w.column_mut(j), &mut scratch[(j - first) * tile..][..tile]);
                 }
                 let h = &h[first * k..last * k];
-                update::add_product::<T, S, true>(simd, &mut scratch, tile, v, h);
+                update::add_product(simd, &mut scratch, tile, -1.0, v, h);
                 for j in first..last {
                     update::store(simd, &scratch[(j - first) * tile..][..tile], w.column_mut(j));
                 }
@@ -365,7 +378,7 @@ impl<T: Real> WithSimd for MultiplyInPlace<'_, T> {
             let rows = start..v.rows.min(start + tile);
             let mut v = v.row_range_mut(rows);
             scratch.fill(0.0);
-            update::add_product::<T, S, false>(simd, scratch, tile, v.as_panel(), h);
+            update::add_product(simd, scratch, tile, 1.0, v.as_panel(), h);
             for j in 0..columns {
                 update::store(simd, &scratch[j * tile..][..tile], v.column_mut(j));
             }

@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::Panel;
+use super::{Panel, prefetch};
 use crate::Real;
 
 /// Columns of W that share one pass over V.
@@ -67,23 +67,29 @@ fn sweep<T: Real, S: Simd, const V: usize>(
     last: usize,
 ) -> usize {
     let k = v.columns;
+    // The columns that come next, fetched while the first columns of W are at work.
+    let next: [&[T]; V] =
+        core::array::from_fn(|c| if i + V + c < k { v.column(i + V + c) } else { &[] });
     let v: [&[T]; V] = core::array::from_fn(|c| v.column(i + c));
     let mut j = from;
     // At least eight chains of additions where there are registers for them.
     while j < last {
         let h = &mut h[i + j * k..];
+        let next = if j == from { next } else { [&[][..]; V] };
         j += match (V, last - j) {
-            (8, _) => block::<T, S, V, 1, 1>(simd, v, w, j, h, k),
-            (4, 4..) if S::REGISTER_COUNT >= 32 => block::<T, S, V, 4, 1>(simd, v, w, j, h, k),
-            (4, 3..) => block::<T, S, V, 3, 1>(simd, v, w, j, h, k),
-            (4, 2..) => block::<T, S, V, 2, 1>(simd, v, w, j, h, k),
-            (4, _) => block::<T, S, V, 1, 2>(simd, v, w, j, h, k),
-            (2, 4..) => block::<T, S, V, 4, 1>(simd, v, w, j, h, k),
-            (2, 2..) => block::<T, S, V, 2, 2>(simd, v, w, j, h, k),
-            (2, _) => block::<T, S, V, 1, 4>(simd, v, w, j, h, k),
-            (_, 4..) => block::<T, S, V, 4, 2>(simd, v, w, j, h, k),
-            (_, 2..) => block::<T, S, V, 2, 4>(simd, v, w, j, h, k),
-            _ => block::<T, S, V, 1, 8>(simd, v, w, j, h, k),
+            (8, _) => block::<T, S, V, 1, 1>(simd, v, w, j, h, k, &next),
+            (4, 4..) if S::REGISTER_COUNT >= 32 => {
+                block::<T, S, V, 4, 1>(simd, v, w, j, h, k, &next)
+            }
+            (4, 3..) => block::<T, S, V, 3, 1>(simd, v, w, j, h, k, &next),
+            (4, 2..) => block::<T, S, V, 2, 1>(simd, v, w, j, h, k, &next),
+            (4, _) => block::<T, S, V, 1, 2>(simd, v, w, j, h, k, &next),
+            (2, 4..) => block::<T, S, V, 4, 1>(simd, v, w, j, h, k, &next),
+            (2, 2..) => block::<T, S, V, 2, 2>(simd, v, w, j, h, k, &next),
+            (2, _) => block::<T, S, V, 1, 4>(simd, v, w, j, h, k, &next),
+            (_, 4..) => block::<T, S, V, 4, 2>(simd, v, w, j, h, k, &next),
+            (_, 2..) => block::<T, S, V, 2, 4>(simd, v, w, j, h, k, &next),
+            _ => block::<T, S, V, 1, 8>(simd, v, w, j, h, k, &next),
         };
     }
     V
@@ -98,6 +104,7 @@ fn block<T: Real, S: Simd, const V: usize, const W: usize, const P: usize>(
     j: usize,
     h: &mut [f64],
     stride: usize,
+    next: &[&[T]; V],
 ) -> usize {
     let w: [&[T]; W] = core::array::from_fn(|d| w.column(j + d));
     let v = v.map(T::as_simd::<S>);
@@ -112,6 +119,11 @@ fn block<T: Real, S: Simd, const V: usize, const W: usize, const P: usize>(
             // SAFETY: r + p < length, the length of every column.
             let at = |x: &[T::Vector<S>]| unsafe { *x.get_unchecked(r + p) };
             step::<T, S, V, W>(simd, v.map(|x| at(x.0)), w.map(|x| at(x.0)), &mut acc[p]);
+        }
+        for next in next {
+            for p in 0..P {
+                prefetch(next, (r + p) * T::lanes::<S>());
+            }
         }
         r += P;
     }

@@ -2,17 +2,16 @@
 
 use pulp::Simd;
 
-use super::Panel;
+use super::{Panel, prefetch};
 use crate::Real;
 
 /// Elements of the tile of C, on the stack.
 pub(super) const SCRATCH: usize = 16 * 1024;
 /// Columns of W that share one pass over V.
 pub(super) const CHUNK: usize = 32;
-/// Columns of V that are added to C at once.
-const DEPTH: usize = 8;
 
-/// Rows of a tile with this many columns of C: a multiple of every vector length.
+/// Rows of a tile with this many columns of C, a multiple of every vector length: long pieces, which
+/// the prefetchers like, within [`SCRATCH`].
 pub(super) fn tile_rows(columns: usize) -> usize {
     (SCRATCH / columns.max(1) / 32 * 32).clamp(32, 2048)
 }
@@ -49,143 +48,174 @@ pub(super) fn store<T: Real, S: Simd>(simd: S, c: &[f64], x: &mut [T]) {
     }
 }
 
-/// C ← C + V H, or C − V H, for a tile: column j of C starts at `c[j * stride]`, where `stride` is a
-/// multiple of every vector length and at least the number of rows; H is column-major.
+/// C ← C + sign V H for a tile, sign = ±1: column j of C starts at `c[j * stride]`, where `stride` is
+/// a multiple of every vector length and at least the number of rows; H is column-major.
 #[inline(always)]
-pub(super) fn add_product<T: Real, S: Simd, const MINUS: bool>(
+pub(super) fn add_product<T: Real, S: Simd>(
     simd: S,
     c: &mut [f64],
     stride: usize,
+    sign: f64,
     v: Panel<'_, T>,
     h: &[f64],
 ) {
     let k = v.columns;
-    let m = h.len() / k.max(1);
-    for i in (0..k).step_by(DEPTH) {
-        let depth = DEPTH.min(k - i);
-        let block: [&[T]; DEPTH] = core::array::from_fn(|d| v.column(i + d.min(depth - 1)));
-        let block = &block[..depth];
-        let mut j = 0;
-        while j < m {
-            let c = &mut c[j * stride..];
-            let h = &h[i + j * k..];
-            j += match m - j {
-                4.. => columns::<T, S, MINUS, 4>(simd, c, stride, block, h, k),
-                2.. => columns::<T, S, MINUS, 2>(simd, c, stride, block, h, k),
-                _ => columns::<T, S, MINUS, 1>(simd, c, stride, block, h, k),
-            };
-        }
+    let mut i = 0;
+    while i < k {
+        i += match k - i {
+            8.. => depth::<T, S, 8>(simd, c, stride, sign, v, h, i),
+            4.. => depth::<T, S, 4>(simd, c, stride, sign, v, h, i),
+            2.. => depth::<T, S, 2>(simd, c, stride, sign, v, h, i),
+            _ => depth::<T, S, 1>(simd, c, stride, sign, v, h, i),
+        };
     }
 }
 
-/// W columns of C with a block of V. Returns W.
+/// Columns i..i + D of V. Returns D.
 #[inline(always)]
-fn columns<T: Real, S: Simd, const MINUS: bool, const W: usize>(
+fn depth<T: Real, S: Simd, const D: usize>(
     simd: S,
     c: &mut [f64],
     stride: usize,
-    v: &[&[T]],
+    sign: f64,
+    v: Panel<'_, T>,
     h: &[f64],
-    k: usize,
+    i: usize,
 ) -> usize {
+    let k = v.columns;
+    let m = h.len() / k;
+    // The columns that come next, fetched while the first columns of C are at work.
+    let next: [&[T]; D] =
+        core::array::from_fn(|d| if i + D + d < k { v.column(i + D + d) } else { &[] });
+    let v: [&[T]; D] = core::array::from_fn(|d| v.column(i + d));
+    let mut j = 0;
+    while j < m {
+        let c = &mut c[j * stride..];
+        let next = if j == 0 { next } else { [&[][..]; D] };
+        let h = |d: usize, w: usize| sign * h[i + d + (j + w) * k];
+        j += match m - j {
+            4.. => columns::<T, S, D, 4>(simd, c, stride, v, h, &next),
+            2.. => columns::<T, S, D, 2>(simd, c, stride, v, h, &next),
+            _ => columns::<T, S, D, 1>(simd, c, stride, v, h, &next),
+        };
+    }
+    D
+}
+
+/// D columns of V into W columns of C. Returns W.
+#[inline(always)]
+fn columns<T: Real, S: Simd, const D: usize, const W: usize>(
+    simd: S,
+    c: &mut [f64],
+    stride: usize,
+    v: [&[T]; D],
+    h: impl Fn(usize, usize) -> f64,
+    next: &[&[T]; D],
+) -> usize {
+    let h = core::array::from_fn(|w| core::array::from_fn(|d| h(d, w)));
     // As many rows in flight as there are registers for.
     match (S::REGISTER_COUNT >= 32, T::wide::<S>()) {
-        (true, 1) => rows::<T, S, MINUS, W, 4>(simd, c, stride, v, h, k),
-        (true, _) | (false, 1) => rows::<T, S, MINUS, W, 2>(simd, c, stride, v, h, k),
-        (false, _) => rows::<T, S, MINUS, W, 1>(simd, c, stride, v, h, k),
+        (true, 1) => rows::<T, S, D, W, 4>(simd, c, stride, v, &h, next),
+        (true, _) | (false, 1) => rows::<T, S, D, W, 2>(simd, c, stride, v, &h, next),
+        (false, _) => rows::<T, S, D, W, 1>(simd, c, stride, v, &h, next),
     }
     W
 }
 
 #[inline(always)]
-fn rows<T: Real, S: Simd, const MINUS: bool, const W: usize, const U: usize>(
+fn rows<T: Real, S: Simd, const D: usize, const W: usize, const U: usize>(
     simd: S,
     c: &mut [f64],
     stride: usize,
-    v: &[&[T]],
-    h: &[f64],
-    k: usize,
+    v: [&[T]; D],
+    h: &[[f64; D]; W],
+    next: &[&[T]; D],
 ) {
     let lanes = T::lanes::<S>();
+    let wide = T::wide::<S>();
     let rows = v[0].len();
-    assert!(stride % lanes == 0 && rows <= stride && v.len() <= DEPTH);
+    let vectors = rows.div_ceil(lanes);
     assert!(v.iter().all(|column| column.len() == rows));
-    assert!(h.len() >= (W - 1) * k + v.len());
     let mut pieces = c.chunks_exact_mut(stride);
     let mut c: [&mut [S::f64s]; W] =
         core::array::from_fn(|_| S::as_mut_simd_f64s(pieces.next().unwrap_or_default()).0);
-    assert!(c.iter().all(|column| column.len() * S::F64_LANES == stride));
+    assert!(c.iter().all(|column| column.len() >= vectors * wide));
 
-    let mut body: [&[T::Vector<S>]; DEPTH] = [&[]; DEPTH];
-    for (body, column) in body.iter_mut().zip(v) {
-        *body = T::as_simd::<S>(column).0;
-    }
-    let body = &body[..v.len()];
+    let body = v.map(|column| T::as_simd::<S>(column).0);
     let full = rows / lanes;
     let mut r = 0;
     while r + U <= full {
         // SAFETY: r + u < full, the number of whole vectors in every column.
-        let load = |i: usize, u: usize| unsafe { *body.get_unchecked(i).get_unchecked(r + u) };
-        tile::<T, S, MINUS, W, U>(simd, &mut c, r, v.len(), load, h, k);
+        let load = |i: usize, u: usize| unsafe { *body[i].get_unchecked(r + u) };
+        // SAFETY: r + U <= vectors, and C has been checked to hold that many.
+        unsafe { tile::<T, S, D, W, U>(simd, &mut c, r, load, h) };
+        for next in next {
+            for u in 0..U {
+                prefetch(next, (r + u) * lanes);
+            }
+        }
         r += U;
     }
-    for r in r..full {
-        let load = |i: usize, _| body[i][r];
-        tile::<T, S, MINUS, W, 1>(simd, &mut c, r, v.len(), load, h, k);
-    }
-    if rows > full * lanes {
+    for r in r..vectors {
         // The lanes behind the end of C are scratch.
-        let load = |i: usize, _| T::partial_load(simd, &v[i][full * lanes..]);
-        tile::<T, S, MINUS, W, 1>(simd, &mut c, full, v.len(), load, h, k);
+        let load = |i: usize, _| {
+            if r < full { body[i][r] } else { T::partial_load(simd, &v[i][full * lanes..]) }
+        };
+        // SAFETY: r < vectors, and C has been checked to hold that many.
+        unsafe { tile::<T, S, D, W, 1>(simd, &mut c, r, load, h) };
     }
 }
 
 /// U vectors of rows, from the r-th on, of W columns of C; `load(i, u)` is vector r + u of column i
 /// of V.
+///
+/// # Safety
+/// Every column of C holds `(r + U) * T::wide()` vectors.
 #[inline(always)]
-fn tile<T: Real, S: Simd, const MINUS: bool, const W: usize, const U: usize>(
+unsafe fn tile<T: Real, S: Simd, const D: usize, const W: usize, const U: usize>(
     simd: S,
     c: &mut [&mut [S::f64s]; W],
     r: usize,
-    depth: usize,
     load: impl Fn(usize, usize) -> T::Vector<S>,
-    h: &[f64],
-    k: usize,
+    h: &[[f64; D]; W],
 ) {
     let wide = T::wide::<S>();
     let zero = simd.splat_f64s(0.0);
     let mut acc = [[[zero; 2]; W]; U];
     for u in 0..U {
-        for j in 0..W {
-            acc[u][j][0] = c[j][(r + u) * wide];
-            if wide == 2 {
-                acc[u][j][1] = c[j][(r + u) * wide + 1];
+        for w in 0..W {
+            // SAFETY: by the contract, r + u is inside, and the second half too where there is one.
+            unsafe {
+                acc[u][w][0] = *c[w].get_unchecked((r + u) * wide);
+                if wide == 2 {
+                    acc[u][w][1] = *c[w].get_unchecked((r + u) * wide + 1);
+                }
             }
         }
     }
-    for i in 0..depth {
+    for i in 0..D {
         let mut x = [[zero; 2]; U];
         for u in 0..U {
             x[u] = T::widen(simd, load(i, u));
         }
-        for j in 0..W {
-            let a = simd.splat_f64s(h[i + j * k]);
+        for w in 0..W {
+            let a = simd.splat_f64s(h[w][i]);
             for u in 0..U {
-                for half in 0..wide {
-                    acc[u][j][half] = if MINUS {
-                        simd.negate_mul_add_e_f64s(x[u][half], a, acc[u][j][half])
-                    } else {
-                        simd.mul_add_e_f64s(x[u][half], a, acc[u][j][half])
-                    };
+                acc[u][w][0] = simd.mul_add_e_f64s(x[u][0], a, acc[u][w][0]);
+                if wide == 2 {
+                    acc[u][w][1] = simd.mul_add_e_f64s(x[u][1], a, acc[u][w][1]);
                 }
             }
         }
     }
     for u in 0..U {
-        for j in 0..W {
-            c[j][(r + u) * wide] = acc[u][j][0];
-            if wide == 2 {
-                c[j][(r + u) * wide + 1] = acc[u][j][1];
+        for w in 0..W {
+            // SAFETY: as above.
+            unsafe {
+                *c[w].get_unchecked_mut((r + u) * wide) = acc[u][w][0];
+                if wide == 2 {
+                    *c[w].get_unchecked_mut((r + u) * wide + 1) = acc[u][w][1];
+                }
             }
         }
     }

@@ -1,0 +1,275 @@
+//! Vectors: inner products, norms, sums and updates.
+//!
+//! Storage is `f32` or `f64`, arithmetic is `f64`: an `f32` product is exact, a sum of `f32` loses
+//! nothing that matters, and an updated `f32` vector is rounded once. Everything here is bound by
+//! memory bandwidth out of cache. Sums run in several vectors of lanes, so the order of additions is
+//! fixed by the length and the instruction set; u = 2⁻⁵³ below.
+//!
+//! NaN and infinities propagate as in the plain loops unless a function says otherwise. Slices of
+//! different lengths panic.
+
+mod compensated;
+#[cfg(test)]
+mod tests;
+mod update;
+
+use pulp::{Simd, WithSimd};
+
+pub use compensated::{dot_compensated, sum_compensated};
+pub use update::{axpby, axpy, scal};
+
+use crate::{Isa, Real};
+
+/// x·y. 2n flops.
+///
+/// Error: at most γ Σ|xᵢyᵢ|, γ = n u / (1 − n u), and in practice about n u / 16; see
+/// [`dot_compensated`] for products that cancel.
+#[must_use]
+pub fn dot<T: Real>(isa: Isa, x: &[T], y: &[T]) -> f64 {
+    assert_eq!(x.len(), y.len());
+    let [sum] = sums(isa, [x, y], Dot);
+    sum
+}
+
+/// (x·y, x·z) in one pass: x is read once. 4n flops, the error of [`dot`].
+#[must_use]
+pub fn dot_pair<T: Real>(isa: Isa, x: &[T], y: &[T], z: &[T]) -> (f64, f64) {
+    assert_eq!(x.len(), y.len());
+    assert_eq!(x.len(), z.len());
+    let [xy, xz] = sums(isa, [x, y, z], DotPair);
+    (xy, xz)
+}
+
+/// (x·x, x·y) in one pass. 4n flops, the error of [`dot`]; x·x can overflow for `f64`.
+#[must_use]
+pub fn dot_self<T: Real>(isa: Isa, x: &[T], y: &[T]) -> (f64, f64) {
+    assert_eq!(x.len(), y.len());
+    let [xx, xy] = sums(isa, [x, y], DotSelf);
+    (xx, xy)
+}
+
+/// Σ xᵢ. n flops; error at most γ Σ|xᵢ| with γ as for [`dot`].
+#[must_use]
+pub fn sum<T: Real>(isa: Isa, x: &[T]) -> f64 {
+    let [sum] = sums(isa, [x], Sum);
+    sum
+}
+
+/// ‖x‖₂, safe against overflow and underflow. 2n flops.
+///
+/// Squares of `f32` fit `f64`. For `f64` the plain sum is taken where it lies in [2⁻⁹⁶⁰, ∞), where
+/// squares that underflow do not matter; else x is read twice more: for its largest element, and
+/// scaled by a power of two.
+/// Relative error at most γ/2 + u, γ as for [`dot`]. NaN where x has one; else ∞ where x has an
+/// infinity; 0 for the empty vector.
+#[must_use]
+pub fn nrm2<T: Real>(isa: Isa, x: &[T]) -> f64 {
+    // 2⁻⁹⁶⁰
+    const SAFE: f64 = f64::from_bits((1023 - 960) << 52);
+    let [squares] = sums(isa, [x], Square(1.0));
+    if squares.is_nan() || (SAFE..f64::INFINITY).contains(&squares) {
+        return squares.sqrt();
+    }
+    let largest = max_abs(isa, x);
+    if largest == 0.0 || largest == f64::INFINITY {
+        return largest;
+    }
+    // 2⁻⁶⁰⁰ or 2⁶⁰⁰ brings every square that matters into range: (2¹⁰²⁴⁻⁶⁰⁰)² times any possible
+    // length is finite, (2⁻¹⁰⁷⁴⁺⁶⁰⁰)² is normal, and where the plain sum overflowed the largest
+    // element is at least 2⁴⁸⁰.
+    let exponent: i32 = if largest > 1.0 { -600 } else { 600 };
+    let power = |e: i32| f64::from_bits(((1023 + e) as u64) << 52);
+    let [squares] = sums(isa, [x], Square(power(exponent)));
+    squares.sqrt() * power(-exponent)
+}
+
+/// max |xᵢ|; 0 for the empty vector, NaN where x has one.
+#[must_use]
+pub fn max_abs<T: Real>(isa: Isa, x: &[T]) -> f64 {
+    isa.dispatch(MaxAbs(x))
+}
+
+/// Whether x has neither NaN nor infinities. Stops soon after the first one.
+#[must_use]
+pub fn all_finite<T: Real>(isa: Isa, x: &[T]) -> bool {
+    isa.dispatch(AllFinite(x))
+}
+
+/// A sum of A terms over N vectors, `f64` lane by lane.
+trait Term<const N: usize, const A: usize>: Copy {
+    fn add<S: Simd>(self, simd: S, x: [S::f64s; N], acc: &mut [S::f64s; A]);
+}
+
+#[derive(Clone, Copy)]
+struct Dot;
+impl Term<2, 1> for Dot {
+    #[inline(always)]
+    fn add<S: Simd>(self, simd: S, [x, y]: [S::f64s; 2], [a]: &mut [S::f64s; 1]) {
+        *a = simd.mul_add_e_f64s(x, y, *a);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct DotPair;
+impl Term<3, 2> for DotPair {
+    #[inline(always)]
+    fn add<S: Simd>(self, simd: S, [x, y, z]: [S::f64s; 3], [a, b]: &mut [S::f64s; 2]) {
+        *a = simd.mul_add_e_f64s(x, y, *a);
+        *b = simd.mul_add_e_f64s(x, z, *b);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct DotSelf;
+impl Term<2, 2> for DotSelf {
+    #[inline(always)]
+    fn add<S: Simd>(self, simd: S, [x, y]: [S::f64s; 2], [a, b]: &mut [S::f64s; 2]) {
+        *a = simd.mul_add_e_f64s(x, x, *a);
+        *b = simd.mul_add_e_f64s(x, y, *b);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sum;
+impl Term<1, 1> for Sum {
+    #[inline(always)]
+    fn add<S: Simd>(self, simd: S, [x]: [S::f64s; 1], [a]: &mut [S::f64s; 1]) {
+        *a = simd.add_f64s(*a, x);
+    }
+}
+
+/// (scale · x)².
+#[derive(Clone, Copy)]
+struct Square(f64);
+impl Term<1, 1> for Square {
+    #[inline(always)]
+    fn add<S: Simd>(self, simd: S, [x]: [S::f64s; 1], [a]: &mut [S::f64s; 1]) {
+        let x = simd.mul_f64s(x, simd.splat_f64s(self.0));
+        *a = simd.mul_add_e_f64s(x, x, *a);
+    }
+}
+
+/// Sums of `Term` over vectors of one length.
+#[inline(always)]
+fn sums<T: Real, F: Term<N, A>, const N: usize, const A: usize>(
+    isa: Isa,
+    x: [&[T]; N],
+    term: F,
+) -> [f64; A] {
+    isa.dispatch(Sums { x, term })
+}
+
+struct Sums<'a, T, F, const N: usize, const A: usize> {
+    x: [&'a [T]; N],
+    term: F,
+}
+
+impl<T: Real, F: Term<N, A>, const N: usize, const A: usize> WithSimd for Sums<'_, T, F, N, A> {
+    type Output = [f64; A];
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> [f64; A] {
+        // Four vectors in flight for each sum, which may be eight of f64.
+        const P: usize = 4;
+        let Self { x, term } = self;
+        let length = x[0].len();
+        assert!(x.iter().all(|x| x.len() == length));
+        let parts = x.map(T::as_simd::<S>);
+        let mut acc = [[[simd.splat_f64s(0.0); A]; 2]; P];
+        let mut add = |x: [T::Vector<S>; N], p: usize| {
+            let wide = x.map(|x| T::widen(simd, x));
+            term.add(simd, wide.map(|x| x[0]), &mut acc[p][0]);
+            if T::wide::<S>() == 2 {
+                term.add(simd, wide.map(|x| x[1]), &mut acc[p][1]);
+            }
+        };
+        let vectors = parts[0].0.len();
+        assert!(parts.iter().all(|x| x.0.len() == vectors));
+        let mut r = 0;
+        while r + P <= vectors {
+            for p in 0..P {
+                // SAFETY: r + p < vectors, the length of every slice.
+                add(parts.map(|x| unsafe { *x.0.get_unchecked(r + p) }), p);
+            }
+            r += P;
+        }
+        for r in r..vectors {
+            add(parts.map(|x| x.0[r]), 0);
+        }
+        if !parts[0].1.is_empty() {
+            add(parts.map(|x| T::partial_load(simd, x.1)), 0);
+        }
+        core::array::from_fn(|a| {
+            let sum = |p: usize| simd.add_f64s(acc[p][0][a], acc[p][1][a]);
+            let sum = simd.add_f64s(simd.add_f64s(sum(0), sum(1)), simd.add_f64s(sum(2), sum(3)));
+            simd.reduce_sum_f64s(sum)
+        })
+    }
+}
+
+struct MaxAbs<'a, T>(&'a [T]);
+
+impl<T: Real> WithSimd for MaxAbs<'_, T> {
+    type Output = f64;
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        const P: usize = 4;
+        let (body, tail) = T::as_simd::<S>(self.0);
+        let zero = T::splat(simd, T::ZERO);
+        let mut largest = [zero; P];
+        let mut nan = [zero; P];
+        let mut add = |x: T::Vector<S>, p: usize| {
+            let a = T::abs(simd, x);
+            largest[p] = T::select(simd, T::less_than(simd, largest[p], a), a, largest[p]);
+            nan[p] = T::select(simd, T::equal(simd, x, x), nan[p], x);
+        };
+        let mut pieces = body.chunks_exact(P);
+        for piece in pieces.by_ref() {
+            for p in 0..P {
+                add(piece[p], p);
+            }
+        }
+        for &x in pieces.remainder() {
+            add(x, 0);
+        }
+        if !tail.is_empty() {
+            add(T::partial_load(simd, tail), 0);
+        }
+        let mut result = 0.0;
+        for v in largest.into_iter().chain(nan) {
+            let wide = T::widen(simd, v);
+            for &x in pulp::bytemuck::cast_slice::<S::f64s, f64>(&wide) {
+                if x > result || x.is_nan() {
+                    result = x;
+                }
+            }
+        }
+        result
+    }
+}
+
+struct AllFinite<'a, T>(&'a [T]);
+
+impl<T: Real> WithSimd for AllFinite<'_, T> {
+    type Output = bool;
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> bool {
+        const P: usize = 4;
+        let (body, tail) = T::as_simd::<S>(self.0);
+        let (zero, max) = (T::splat(simd, T::ZERO), T::splat(simd, T::MAX));
+        let one = T::splat(simd, T::ONE);
+        for piece in body.chunks(64 * P) {
+            let mut bad = [zero; P];
+            for part in piece.chunks(P) {
+                for (bad, &x) in bad.iter_mut().zip(part) {
+                    let finite = T::less_equal(simd, T::abs(simd, x), max);
+                    *bad = T::select(simd, finite, *bad, one);
+                }
+            }
+            let bad = bad.map(|x| T::reduce_sum(simd, x));
+            if bad.iter().any(|&x| x != T::ZERO) {
+                return false;
+            }
+        }
+        tail.iter().all(|x| x.is_finite())
+    }
+}
