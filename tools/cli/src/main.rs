@@ -1,3 +1,7 @@
 //! The program `hesse`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hesse_cli::run(std::env::args_os())
+}

@@ -1,0 +1,126 @@
+//! Our side of `tools/peers/compare.py`: prepares a work once, then times repetitions on demand.
+//!
+//! Requests come one a line on standard input, replies go one JSON object a line to standard
+//! output: `prepare NAME DTYPE` replies `{"answer": [...]}`, `run N` replies `{"seconds": [...]}`,
+//! and what cannot be done `{"error": "..."}`.
+
+use std::io::{self, BufRead, Write};
+use std::time::Instant;
+
+use hesse_cli::inputs::uniform;
+use hesse_kernels::panel::{Panel, PanelMut, subtract_product, transpose_product};
+use hesse_kernels::{Isa, Real};
+use serde_json::{Value, json};
+
+/// A prepared work: does it once, and makes an answer of the last result.
+trait Work {
+    fn run(&mut self);
+    fn answer(&self) -> Vec<f64>;
+}
+
+fn main() -> io::Result<()> {
+    let mut work = None;
+    for request in io::stdin().lock().lines() {
+        let reply = reply(&request?, &mut work).unwrap_or_else(|error| json!({ "error": error }));
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{reply}")?;
+        stdout.flush()?;
+    }
+    Ok(())
+}
+
+fn reply(request: &str, current: &mut Option<Box<dyn Work>>) -> Result<Value, String> {
+    let words: Vec<_> = request.split_whitespace().collect();
+    match words[..] {
+        ["prepare", name, dtype] => {
+            let isa = Isa::from_env().map_err(|error| error.to_string())?;
+            // The old work's memory is given back first.
+            *current = None;
+            let prepared = match dtype {
+                "f32" => prepare::<f32>(name, isa),
+                "f64" => prepare::<f64>(name, isa),
+                _ => None,
+            };
+            let mut work = prepared.ok_or_else(|| format!("our side has no {name} in {dtype}"))?;
+            work.run();
+            let answer = work.answer();
+            *current = Some(work);
+            Ok(json!({ "answer": answer }))
+        }
+        ["run", n] => {
+            let n: usize = n.parse().map_err(|_| format!("run: expected a number, got {n:?}"))?;
+            let work = current.as_mut().ok_or("run: nothing is prepared")?;
+            let time = |_| {
+                let start = Instant::now();
+                work.run();
+                start.elapsed().as_secs_f64()
+            };
+            Ok(json!({ "seconds": (0..n).map(time).collect::<Vec<_>>() }))
+        }
+        _ => Err(format!("expected `prepare NAME DTYPE` or `run N`, got {request:?}")),
+    }
+}
+
+/// The work called `name`, by its prefix; sizes are in the rest of the name.
+fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
+    if let Some(sizes) = name.strip_prefix("panel_product_") {
+        let [n, k, b] = sizes_of(sizes)?;
+        let (v, w) = (uniform::<T>(1, n * k), uniform::<T>(2, n * b));
+        return Some(Box::new(PanelProduct { isa, n, k, b, v, w, h: vec![0.0; k * b] }));
+    }
+    if let Some(sizes) = name.strip_prefix("panel_update_") {
+        let [n, k, b] = sizes_of(sizes)?;
+        let (v, w) = (uniform::<T>(1, n * k), uniform::<T>(2, n * b));
+        let h = uniform::<f64>(3, k * b).iter().map(|h| h * 1e-3).collect();
+        return Some(Box::new(PanelUpdate { isa, n, k, b, v, w, h }));
+    }
+    None
+}
+
+/// The numbers in `1000000x16_4`.
+fn sizes_of<const N: usize>(text: &str) -> Option<[usize; N]> {
+    let sizes: Result<Vec<usize>, _> = text.split(['x', '_']).map(str::parse).collect();
+    sizes.ok()?.try_into().ok()
+}
+
+struct PanelProduct<T> {
+    isa: Isa,
+    n: usize,
+    k: usize,
+    b: usize,
+    v: Vec<T>,
+    w: Vec<T>,
+    h: Vec<f64>,
+}
+
+impl<T: Real> Work for PanelProduct<T> {
+    fn run(&mut self) {
+        let v = Panel::new(&self.v, self.n, self.k, self.n);
+        let w = Panel::new(&self.w, self.n, self.b, self.n);
+        transpose_product(self.isa, v, w, &mut self.h);
+    }
+    fn answer(&self) -> Vec<f64> {
+        self.h.clone()
+    }
+}
+
+struct PanelUpdate<T> {
+    isa: Isa,
+    n: usize,
+    k: usize,
+    b: usize,
+    v: Vec<T>,
+    w: Vec<T>,
+    h: Vec<f64>,
+}
+
+impl<T: Real> Work for PanelUpdate<T> {
+    fn run(&mut self) {
+        let v = Panel::new(&self.v, self.n, self.k, self.n);
+        let mut w = PanelMut::new(&mut self.w, self.n, self.b, self.n);
+        subtract_product(self.isa, &mut w, v, &self.h);
+    }
+    fn answer(&self) -> Vec<f64> {
+        (0..self.b).map(|c| self.w[c * self.n].to_f64()).collect()
+    }
+}

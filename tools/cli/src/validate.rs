@@ -1,0 +1,310 @@
+//! `hesse validate`: recomputes, from the inputs that a reference file holds, every output that it
+//! holds.
+//!
+//! A [`Layout`] knows one kind of file. It names the arrays that it reads and the outputs that it
+//! can compute; this module finds the layout of a file, compares each output, and names every array
+//! that the layout does not know.
+
+mod compare;
+mod numbers;
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::table::Table;
+use crate::units::three;
+
+pub use compare::{Check, Rule};
+pub use numbers::{Arrays, Numbers};
+
+/// One kind of reference file.
+pub trait Layout: Sync {
+    /// Its name: the stem that the reference files of this layout share.
+    fn name(&self) -> &'static str;
+
+    /// The arrays by which a file of this layout is known: all of them are there.
+    fn marks(&self) -> &'static [&'static str];
+
+    /// Recomputes what the file holds.
+    ///
+    /// # Errors
+    /// The inputs of the file are missing or wrong.
+    fn validate(&self, checks: &mut Checks<'_>) -> Result<(), Failure>;
+}
+
+/// The arrays of one file while a layout works on them: what was read, what was compared.
+#[derive(Debug)]
+pub struct Checks<'a> {
+    arrays: &'a Arrays,
+    known: BTreeSet<&'a str>,
+    checks: Vec<Check>,
+}
+
+impl<'a> Checks<'a> {
+    /// Every array of `arrays` is unknown at first.
+    #[must_use]
+    pub fn new(arrays: &'a Arrays) -> Self {
+        Self { arrays, known: BTreeSet::new(), checks: Vec::new() }
+    }
+
+    /// The arrays, to read inputs from; each input that is read is also to be named here.
+    pub fn inputs(&mut self, names: &[&str]) -> &'a Arrays {
+        let arrays = self.arrays;
+        let names = names.iter().filter_map(|name| arrays.numbers.get_key_value(*name));
+        self.known.extend(names.map(|(name, _)| name.as_str()));
+        arrays
+    }
+
+    /// Whether the file holds one of these outputs: what nobody compares need not be computed.
+    #[must_use]
+    pub fn wants(&self, outputs: &[&str]) -> bool {
+        outputs.iter().any(|name| self.arrays.numbers.contains_key(*name))
+    }
+
+    /// Compares the output `name` with the file, if the file holds it.
+    pub fn compare(&mut self, name: &str, rule: Rule, got: &Numbers) {
+        if let Some((name, want)) = self.arrays.numbers.get_key_value(name) {
+            self.known.insert(name);
+            self.checks.push(rule.check(name, got, want));
+        }
+    }
+
+    /// The outcome, for the layout `layout`.
+    fn finish(self, layout: &dyn Layout) -> Result<Validation, Failure> {
+        let Self { arrays, known, checks } = self;
+        if checks.is_empty() {
+            let message =
+                format!("{}: expected an output of {}, got none", arrays.file, layout.name());
+            return Err(Failure::input(message));
+        }
+        let unknown = arrays.numbers.keys().filter(|name| !known.contains(name.as_str()));
+        Ok(Validation {
+            file: arrays.file.clone(),
+            layout: layout.name(),
+            pass: checks.iter().all(|check| check.pass),
+            checks,
+            unknown: unknown.chain(&arrays.others).cloned().collect(),
+        })
+    }
+}
+
+/// The outcome for one file.
+#[derive(Clone, Debug, Serialize)]
+pub struct Validation {
+    /// The file.
+    pub file: String,
+    /// Its layout.
+    pub layout: &'static str,
+    /// Whether every comparison passed.
+    pub pass: bool,
+    /// One comparison an output.
+    pub checks: Vec<Check>,
+    /// Arrays that the layout does not know, so that nobody compared them.
+    pub unknown: Vec<String>,
+}
+
+impl Validation {
+    /// Validates the file with the layout called `name` of `layouts`, or with the one that its
+    /// arrays show.
+    ///
+    /// # Errors
+    /// No layout, or more than one, fits; the inputs of the file are missing or wrong; it holds no
+    /// output.
+    pub fn of(
+        arrays: &Arrays,
+        layouts: &[&dyn Layout],
+        name: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let layout = find(arrays, layouts, name)?;
+        let mut checks = Checks::new(arrays);
+        checks.inputs(layout.marks());
+        layout.validate(&mut checks)?;
+        checks.finish(layout)
+    }
+
+    /// The outcome as a table, one line an array.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        let mut table = Table::new()
+            .words("array")
+            .words("compared")
+            .numbers("error")
+            .numbers("tolerance")
+            .words("")
+            .words("");
+        for Check { array, error, rule, pass, detail } in &self.checks {
+            let kind = match rule {
+                Rule::Relative(_) => "relative",
+                Rule::Absolute(_) => "absolute",
+                Rule::Exact => "exact",
+            };
+            let tolerance = three(rule.tolerance());
+            let pass = if *pass { "pass" } else { "FAIL" };
+            let detail = detail.as_deref().unwrap_or_default();
+            table.row([array, kind, &three(*error), &tolerance, pass, detail]);
+        }
+        for array in &self.unknown {
+            table.row([array.as_str(), "", "", "", "unknown", "not compared"]);
+        }
+        table
+    }
+}
+
+/// The layout called `name`, or the one whose marks are all in the file. Where several fit, the
+/// one with the most marks is the most specific.
+fn find<'l>(
+    arrays: &Arrays,
+    layouts: &[&'l dyn Layout],
+    name: Option<&str>,
+) -> Result<&'l dyn Layout, Failure> {
+    let all = || layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ");
+    if let Some(name) = name {
+        // `--as mlp_tanh_mse` names a reference file; its layout is called `mlp`.
+        let named = layouts.iter().filter(|layout| {
+            name.strip_prefix(layout.name())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        });
+        return named.max_by_key(|layout| layout.name().len()).copied().ok_or_else(|| {
+            Failure::input(format!("--as: expected one of {}, got {name:?}", all()))
+        });
+    }
+    let fits = |layout: &&&dyn Layout| {
+        layout.marks().iter().all(|mark| arrays.numbers.contains_key(*mark))
+    };
+    let fitting: Vec<_> = layouts.iter().filter(fits).collect();
+    let most = fitting.iter().map(|layout| layout.marks().len()).max();
+    let best: Vec<_> =
+        fitting.into_iter().filter(|layout| Some(layout.marks().len()) == most).collect();
+    match best[..] {
+        [layout] => Ok(*layout),
+        [] => {
+            let marks = layouts.iter().map(|l| format!("{} ({})", l.name(), l.marks().join(", ")));
+            let marks = marks.collect::<Vec<_>>().join("; ");
+            let message =
+                format!("{}: expected the arrays of one of these layouts: {marks}", arrays.file);
+            Err(Failure::input(message))
+        }
+        _ => {
+            let names = best.iter().map(|l| l.name()).collect::<Vec<_>>().join(", ");
+            Err(Failure::input(format!(
+                "{}: fits several layouts, name one with --as: {names}",
+                arrays.file
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// y = a x, and the sum of y.
+    struct Line;
+
+    impl Layout for Line {
+        fn name(&self) -> &'static str {
+            "line"
+        }
+        fn marks(&self) -> &'static [&'static str] {
+            &["a", "x"]
+        }
+        fn validate(&self, checks: &mut Checks<'_>) -> Result<(), Failure> {
+            let arrays = checks.inputs(&["a", "x"]);
+            let (a, ([n], x)) = (arrays.scalar("a")?, arrays.with_axes::<1>("x")?);
+            assert!(n == x.len());
+            let y: Vec<_> = x.iter().map(|x| a * x).collect();
+            checks.compare("sum", Rule::Absolute(1e-12), &Numbers::scalar(y.iter().sum()));
+            checks.compare("y", Rule::Relative(1e-15), &Numbers::vector(y));
+            Ok(())
+        }
+    }
+
+    /// Like `Line`, with an offset.
+    struct Affine;
+
+    impl Layout for Affine {
+        fn name(&self) -> &'static str {
+            "line_affine"
+        }
+        fn marks(&self) -> &'static [&'static str] {
+            &["a", "b", "x"]
+        }
+        fn validate(&self, checks: &mut Checks<'_>) -> Result<(), Failure> {
+            checks.compare("y", Rule::Exact, &Numbers::scalar(0.0));
+            Ok(())
+        }
+    }
+
+    const LAYOUTS: &[&dyn Layout] = &[&Line, &Affine];
+
+    fn arrays(entries: &[(&str, &[f64])]) -> Arrays {
+        let numbers = entries.iter().map(|(n, v)| ((*n).to_owned(), Numbers::vector(v.to_vec())));
+        Arrays { file: "f.npz".to_owned(), numbers: numbers.collect(), others: Vec::new() }
+    }
+
+    #[test]
+    fn outputs_are_compared_and_unknown_arrays_named() {
+        let mut file = arrays(&[
+            ("a", &[2.0]),
+            ("x", &[1.0, 2.0]),
+            ("y", &[2.0, 4.0]),
+            ("sum", &[6.5]),
+            ("z", &[0.0]),
+        ]);
+        file.others.push("note".to_owned());
+        let validation = Validation::of(&file, LAYOUTS, None).unwrap();
+        assert_eq!(validation.layout, "line");
+        assert!(!validation.pass);
+        let passes: Vec<_> = validation.checks.iter().map(|c| (c.array.as_str(), c.pass)).collect();
+        assert_eq!(passes, [("sum", false), ("y", true)]);
+        assert_eq!(validation.unknown, ["z", "note"]);
+        let text = validation.table().to_string();
+        assert!(text.contains("FAIL") && text.contains("unknown"), "{text}");
+        let json = serde_json::to_value(&validation).unwrap();
+        assert_eq!(json["checks"][0]["rule"], "absolute");
+        assert_eq!(json["checks"][0]["tolerance"], 1e-12);
+        assert_eq!(json["checks"][0]["error"], 0.5);
+    }
+
+    #[test]
+    fn the_most_specific_layout_that_fits_is_taken() {
+        let file = arrays(&[("a", &[2.0]), ("b", &[0.0]), ("x", &[1.0]), ("y", &[2.0])]);
+        assert_eq!(Validation::of(&file, LAYOUTS, None).unwrap().layout, "line_affine");
+        assert_eq!(Validation::of(&file, LAYOUTS, Some("line")).unwrap().layout, "line");
+        let stem = Validation::of(&file, LAYOUTS, Some("line_small")).unwrap();
+        assert_eq!((stem.layout, stem.unknown.len()), ("line", 1));
+        assert_eq!(find(&file, LAYOUTS, Some("line_affine_big")).unwrap().name(), "line_affine");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_in_words() {
+        let message = |file: &Arrays, name| Validation::of(file, LAYOUTS, name).unwrap_err().line();
+        assert_eq!(
+            message(&arrays(&[("q", &[])]), None),
+            "f.npz: expected the arrays of one of these layouts: line (a, x); line_affine (a, b, x)"
+        );
+        let no_output = arrays(&[("a", &[2.0]), ("x", &[1.0])]);
+        assert_eq!(message(&no_output, None), "f.npz: expected an output of line, got none");
+        assert_eq!(
+            message(&no_output, Some("curve")),
+            "--as: expected one of line, line_affine, got \"curve\""
+        );
+        let two = arrays(&[("a", &[2.0, 3.0]), ("x", &[1.0]), ("y", &[1.0])]);
+        assert_eq!(message(&two, None), "f.npz: array \"a\": expected one number, got 2");
+        assert_eq!(
+            message(&arrays(&[("y", &[1.0])]), Some("line")),
+            "f.npz: array \"a\": expected an array, got none"
+        );
+    }
+
+    #[test]
+    fn whole_numbers_are_checked() {
+        let file = arrays(&[("n", &[3.0, 0.0]), ("half", &[0.5]), ("many", &[1e300])]);
+        assert_eq!(file.counts("n", 3).unwrap(), [3, 0]);
+        for name in ["half", "many"] {
+            assert!(file.counts(name, 10).is_err(), "{name}");
+        }
+    }
+}
