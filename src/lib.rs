@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
-pub mod network;
 pub mod io;
+pub mod network;
 mod numerics;
 
 pub use error::{Error, Result};

@@ -86,9 +86,8 @@ fn relative(got: &[f64], want: &[f64]) -> f64 {
 
 /// The derivative at 0 of a vector function of one number, by central differences extrapolated twice.
 fn derivative(f: impl Fn(f64) -> Vec<f64>, step: f64) -> Vec<f64> {
-    let central = |h: f64| -> Vec<f64> {
-        f(h).iter().zip(f(-h)).map(|(a, b)| (a - b) / (2.0 * h)).collect()
-    };
+    let central =
+        |h: f64| -> Vec<f64> { f(h).iter().zip(f(-h)).map(|(a, b)| (a - b) / (2.0 * h)).collect() };
     let (a, b, c) = (central(step), central(step / 2.0), central(step / 4.0));
     (0..a.len())
         .map(|i| {

@@ -82,7 +82,11 @@ impl<T: Real> Dataset<T> {
         let samples = inputs.len() / features;
         if let Targets::Rows { values, width } = &targets {
             if *width == 0 || values.len() % width != 0 {
-                return Err(Error::shape("targets: elements", format!("rows of {width}"), values.len()));
+                return Err(Error::shape(
+                    "targets: elements",
+                    format!("rows of {width}"),
+                    values.len(),
+                ));
             }
             check_finite("targets", values)?;
         }

@@ -4,8 +4,8 @@ use hesse_kernels::panel::{self, Panel, PanelMut};
 use serde::{Deserialize, Serialize};
 
 use super::layer::ParameterSpec;
-use crate::{Isa, Real};
 use crate::random::Stream;
+use crate::{Isa, Real};
 
 /// The distribution that an array of parameters is drawn from.
 ///

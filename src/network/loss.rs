@@ -40,16 +40,14 @@ impl Loss {
     /// A class out of range, rows of another width, rows that are not probabilities.
     pub fn check<T: Real>(self, targets: &Targets<T>, outputs: usize) -> Result<()> {
         match targets {
-            Targets::Classes(classes) => {
-                match classes.iter().position(|&class| class >= outputs) {
-                    None => Ok(()),
-                    Some(row) => Err(Error::Target {
-                        row,
-                        expected: format!("a class below {outputs}"),
-                        got: classes[row].to_string(),
-                    }),
-                }
-            }
+            Targets::Classes(classes) => match classes.iter().position(|&class| class >= outputs) {
+                None => Ok(()),
+                Some(row) => Err(Error::Target {
+                    row,
+                    expected: format!("a class below {outputs}"),
+                    got: classes[row].to_string(),
+                }),
+            },
             Targets::Rows { width, .. } if *width != outputs => {
                 Err(Error::shape("targets: width", outputs, *width))
             }
@@ -227,18 +225,23 @@ fn cross_entropy<T: Real>(
     rest.ln_1p()
         + match target {
             Target::Class(class) => max - f[class].to_f64(),
-            Target::Row(y) => {
-                y.iter().zip(f).map(|(y, f)| if *y == T::ZERO { 0.0 } else { y.to_f64() * (max - f.to_f64()) }).sum()
-            }
+            Target::Row(y) => y
+                .iter()
+                .zip(f)
+                .map(|(y, f)| if *y == T::ZERO { 0.0 } else { y.to_f64() * (max - f.to_f64()) })
+                .sum(),
         }
 }
 
 /// v ← scale · (diag p − p pᵀ) v, from differences to the entry of the largest probability: they
 /// keep their digits when that is close to 1.
 fn softmax_hessian<T: Real>(p: &[T], scale: f64, v: &mut [T]) {
-    let (top, _) = p.iter().enumerate().fold((0, T::ZERO), |best, (j, &p)| {
-        if p > best.1 { (j, p) } else { best }
-    });
+    let (top, _) = p.iter().enumerate().fold(
+        (0, T::ZERO),
+        |best, (j, &p)| {
+            if p > best.1 { (j, p) } else { best }
+        },
+    );
     let at_top = v[top].to_f64();
     let mean: f64 = p.iter().zip(&*v).map(|(p, v)| p.to_f64() * (v.to_f64() - at_top)).sum();
     for (p, v) in p.iter().zip(v) {

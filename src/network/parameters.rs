@@ -1,10 +1,12 @@
 //! All parameters of a network as one flat vector with named, shaped views.
 
 use std::ops::Range;
+use std::path::Path;
 
 use super::layer::ParameterSpec;
 use super::{Initializer, Network};
 use crate::error::check_finite;
+use crate::io::{Archive, Array};
 use crate::{Error, Real, Result};
 
 /// The parameters of a network: one flat vector θ, which Krylov methods and optimizers see, and the
@@ -122,5 +124,59 @@ impl<T: Real> Parameters<T> {
             *start = range.end;
             Some(range)
         })
+    }
+
+    /// The arrays by name, for a file.
+    ///
+    /// # Errors
+    /// None for parameters of a network; shapes are checked.
+    pub fn to_archive(&self) -> Result<Archive> {
+        let mut archive = Archive::new();
+        for array in self.iter() {
+            archive.insert(array.name, Array::from_real(array.shape, array.values)?);
+        }
+        Ok(archive)
+    }
+
+    /// Reads the arrays of `network` from an archive that holds exactly those.
+    ///
+    /// # Errors
+    /// A missing array, one that the network does not have, a wrong shape, NaN or infinities.
+    pub fn from_archive(network: &Network<T>, archive: &Archive) -> Result<Self> {
+        let mut values = Vec::with_capacity(network.parameter_count());
+        for spec in network.parameter_specs() {
+            let array = archive.get(&spec.name)?;
+            if array.shape() != spec.shape {
+                return Err(Error::shape(&spec.name, &spec.shape, array.shape()));
+            }
+            let array = array.to_real::<T>()?;
+            check_finite(&spec.name, &array)?;
+            values.extend_from_slice(&array);
+        }
+        let known = |name: &str| network.parameter_specs().iter().any(|spec| spec.name == name);
+        if let Some((_, array)) = archive.iter().find(|(name, _)| !known(name)) {
+            return Err(Error::range(
+                array.label(),
+                "an array of the network",
+                "no such parameters",
+            ));
+        }
+        Self::from_values(network, values)
+    }
+
+    /// Writes a `.safetensors` (or `.npz`) file, atomically.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.to_archive()?.write(path)
+    }
+
+    /// Reads a `.safetensors` (or `.npz`) file.
+    ///
+    /// # Errors
+    /// As [`Parameters::from_archive`], and those of reading.
+    pub fn load(network: &Network<T>, path: impl AsRef<Path>) -> Result<Self> {
+        Self::from_archive(network, &Archive::read(path)?)
     }
 }

@@ -67,8 +67,8 @@ impl<T: Real> Layer<T> for Elementwise {
             return;
         }
         let mut first = state.take(FIRST, output.len());
-        let second =
-            (keep == Keep::SecondOrder && self.curved()).then(|| state.buffer(SECOND, output.len()));
+        let second = (keep == Keep::SecondOrder && self.curved())
+            .then(|| state.buffer(SECOND, output.len()));
         activation::bias_activation_derivatives(
             Isa::current(),
             self.activation,
@@ -97,7 +97,16 @@ impl<T: Real> Layer<T> for Elementwise {
                     curved.chunks_exact_mut(length).zip(output_tangent.chunks_exact_mut(length));
                 for (z, out) in tiles {
                     let curvature = Some(errors.array(CURVATURE));
-                    activation::tangent_epilogue(isa, length, 1, None, Some(first), curvature, z, out);
+                    activation::tangent_epilogue(
+                        isa,
+                        length,
+                        1,
+                        None,
+                        Some(first),
+                        curvature,
+                        z,
+                        out,
+                    );
                 }
             }
             None => {
@@ -147,7 +156,14 @@ impl<T: Real> Layer<T> for Elementwise {
         for (k, u) in output_error.chunks_exact_mut(first.len()).enumerate() {
             let curved =
                 self.curved().then(|| &tangents.array(CURVED)[k * first.len()..][..first.len()]);
-            activation::adjoint_tangent_epilogue(Isa::current(), first.len(), 1, Some(first), curved, u);
+            activation::adjoint_tangent_epilogue(
+                Isa::current(),
+                first.len(),
+                1,
+                Some(first),
+                curved,
+                u,
+            );
         }
         if let Some(input_error) = input_error {
             input_error.copy_from_slice(output_error);

@@ -197,8 +197,8 @@ impl<T: Real> Layer<T> for Dense {
             return;
         }
         let mut first = state.take(FIRST, output.len());
-        let second =
-            (keep == Keep::SecondOrder && self.curved()).then(|| state.buffer(SECOND, output.len()));
+        let second = (keep == Keep::SecondOrder && self.curved())
+            .then(|| state.buffer(SECOND, output.len()));
         activation::bias_activation_derivatives(
             isa,
             self.activation,
@@ -212,8 +212,7 @@ impl<T: Real> Layer<T> for Dense {
 
     fn tangent(&self, pass: Tangent<'_, T>, output_tangent: &mut [T], tangents: &mut State<T>) {
         let isa = Isa::current();
-        let curvature =
-            pass.errors.filter(|_| self.curved()).map(|errors| errors.array(CURVATURE));
+        let curvature = pass.errors.filter(|_| self.curved()).map(|errors| errors.array(CURVATURE));
         // ż is needed beside ẏ only where it enters the adjoint's tangent.
         let mut own = curvature.map(|_| tangents.take(CURVED, output_tangent.len()));
         let z: &mut [T] = own.as_deref_mut().unwrap_or(output_tangent);
@@ -244,7 +243,16 @@ impl<T: Real> Layer<T> for Dense {
             (Some(z), Some(curvature)) => {
                 let tiles = z.chunks_exact_mut(length).zip(output_tangent.chunks_exact_mut(length));
                 for (k, (z, out)) in tiles.enumerate() {
-                    activation::tangent_epilogue(isa, self.outputs, 1, bias(k), first, Some(curvature), z, out);
+                    activation::tangent_epilogue(
+                        isa,
+                        self.outputs,
+                        1,
+                        bias(k),
+                        first,
+                        Some(curvature),
+                        z,
+                        out,
+                    );
                 }
             }
             _ => {

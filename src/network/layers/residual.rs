@@ -107,13 +107,7 @@ impl<T: Real> Layer<T> for Residual<T> {
             return;
         };
         let error = output_error.to_vec();
-        self.branch.adjoint_tangent(
-            pass,
-            output_error,
-            Some(input_error),
-            gradient,
-            tangents,
-        );
+        self.branch.adjoint_tangent(pass, output_error, Some(input_error), gradient, tangents);
         add(input_error, &error);
     }
 }

@@ -200,8 +200,8 @@ impl<T: Real> Layer<T> for Sequential<T> {
             };
             let gradient = gradient.as_mut().map(|g| g.part(range.start, range.len()));
             let kept = errors.as_mut().map(|e| e.child_mut(i));
-            let mut from = (i < self.last())
-                .then(|| scratch.take(ERRORS[i % 2], rows * self.width(i)));
+            let mut from =
+                (i < self.last()).then(|| scratch.take(ERRORS[i % 2], rows * self.width(i)));
             let error = from.as_deref_mut().unwrap_or(output_error);
             let wanted = by_caller || (gradient_wanted && self.error_wanted(i, false));
             if i == 0 {
@@ -250,8 +250,7 @@ impl<T: Real> Layer<T> for Sequential<T> {
             };
             let inner = self.inner(i, pass, tangent_in);
             let part = gradient.part(range.start, range.len());
-            let mut from =
-                (i < self.last()).then(|| tangents.take(slot(i), rows * self.width(i)));
+            let mut from = (i < self.last()).then(|| tangents.take(slot(i), rows * self.width(i)));
             let error = from.as_deref_mut().unwrap_or(output_error);
             let wanted = self.error_wanted(i, by_caller);
             if i == 0 {

@@ -317,13 +317,7 @@ impl<'a, T: Real> Objective<'a, T> {
         loss
     }
 
-    fn forward(
-        &self,
-        parameters: &[T],
-        samples: &Samples<'_>,
-        keep: Keep,
-        primal: &mut Primal<T>,
-    ) {
+    fn forward(&self, parameters: &[T], samples: &Samples<'_>, keep: Keep, primal: &mut Primal<T>) {
         use super::layer::Layer;
         let input = primal.gathered.inputs(&self.data, samples);
         primal.outputs.resize(samples.len() * self.network.outputs(), T::ZERO);

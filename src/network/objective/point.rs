@@ -22,22 +22,21 @@ impl<'o, 'a, T: Real> Point<'o, 'a, T> {
         let shards = objective.shards();
         let per_shard = bytes_of(objective.network, shards.size()).max(1);
         let keep = (objective.memory_budget / per_shard).min(shards.len());
-        let slots: Vec<std::sync::Mutex<Primal<T>>> = (0..keep).map(|_| Default::default()).collect();
-        let (value, gradient) =
-            shards.reduce(parameters.len(), &objective.vectors, |s, sum| {
-                objective.workspaces.with(|work| {
-                    let samples = Samples::Range(shards.range(s));
-                    let scales = objective.scales(&samples);
-                    let keep = Keep::SecondOrder;
-                    let loss =
-                        objective.primal(&parameters, &samples, &scales, keep, Some(sum), work);
-                    if let Some(slot) = slots.get(s) {
-                        let slot = &mut *slot.lock().unwrap_or_else(|e| e.into_inner());
-                        std::mem::swap(slot, &mut work.primal);
-                    }
-                    loss
-                })
-            });
+        let slots: Vec<std::sync::Mutex<Primal<T>>> =
+            (0..keep).map(|_| Default::default()).collect();
+        let (value, gradient) = shards.reduce(parameters.len(), &objective.vectors, |s, sum| {
+            objective.workspaces.with(|work| {
+                let samples = Samples::Range(shards.range(s));
+                let scales = objective.scales(&samples);
+                let keep = Keep::SecondOrder;
+                let loss = objective.primal(&parameters, &samples, &scales, keep, Some(sum), work);
+                if let Some(slot) = slots.get(s) {
+                    let slot = &mut *slot.lock().unwrap_or_else(|e| e.into_inner());
+                    std::mem::swap(slot, &mut work.primal);
+                }
+                loss
+            })
+        });
         let kept =
             slots.into_iter().map(|slot| slot.into_inner().unwrap_or_else(|e| e.into_inner()));
         Self { objective, kept: kept.collect(), parameters, value, gradient }

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use crate::Real;
+use crate::network::Network;
 use crate::network::data::Dataset;
 use crate::network::layer::{Layer, State};
-use crate::network::Network;
 use crate::numerics::parallel;
 
 /// Bytes that the widest array of a shard may take: it should stay in the second-level cache

@@ -11,7 +11,7 @@ use super::probes::{self, Purpose};
 use super::products::{Callback, Products};
 use super::trace::check_block;
 use super::tridiagonal::{Quadrature, Recurrence, check_steps};
-use super::{Estimate, EstimateStatus, LinearOperator, Probes, Progress, tall};
+use super::{Estimate, EstimateProgress, EstimateStatus, LinearOperator, Probes, tall};
 
 /// What each eigenvalue is smeared into. A Gaussian of standard deviation σ, always.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -189,7 +189,7 @@ impl<'a> SpectralDensity<'a> {
     /// Calls `progress` after each block of products; `Break` ends the run with the steps so far,
     /// which are quadrature rules of lower order.
     #[must_use]
-    pub fn progress(mut self, progress: &'a dyn Fn(Progress) -> ControlFlow<()>) -> Self {
+    pub fn progress(mut self, progress: &'a dyn Fn(EstimateProgress) -> ControlFlow<()>) -> Self {
         self.progress = Callback(Some(progress));
         self
     }

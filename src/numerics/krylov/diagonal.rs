@@ -11,7 +11,7 @@ use crate::{Error, Real, Result};
 use super::probes::{self, Purpose};
 use super::products::{Callback, Products};
 use super::trace::{DEFAULT_BLOCK, check_block};
-use super::{EstimateStatus, LinearOperator, Probes, Progress, tall};
+use super::{EstimateProgress, EstimateStatus, LinearOperator, Probes, tall};
 
 /// Computes the diagonal of a symmetric operator as the mean of z∘Az over random signs z.
 ///
@@ -20,7 +20,7 @@ use super::{EstimateStatus, LinearOperator, Probes, Progress, tall};
 /// Y. Saad, An estimator for the diagonal of a matrix, Applied Numerical Mathematics 57 (2007);
 /// with signs their denominator z∘z is 1.
 #[derive(Clone, Debug)]
-pub struct Diagonal<'a> {
+pub struct DiagonalEstimator<'a> {
     samples: usize,
     seed: u64,
     block: usize,
@@ -42,7 +42,7 @@ pub struct DiagonalEstimate {
     pub status: EstimateStatus,
 }
 
-impl<'a> Diagonal<'a> {
+impl<'a> DiagonalEstimator<'a> {
     /// The mean over `m` probes.
     #[must_use]
     pub fn new(m: usize) -> Self {
@@ -65,7 +65,7 @@ impl<'a> Diagonal<'a> {
 
     /// Calls `progress` after each block of products; `Break` ends the run with the mean so far.
     #[must_use]
-    pub fn progress(mut self, progress: &'a dyn Fn(Progress) -> ControlFlow<()>) -> Self {
+    pub fn progress(mut self, progress: &'a dyn Fn(EstimateProgress) -> ControlFlow<()>) -> Self {
         self.progress = Callback(Some(progress));
         self
     }

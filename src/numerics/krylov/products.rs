@@ -10,7 +10,7 @@ use super::LinearOperator;
 
 /// How far a long run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct EstimateProgress {
     /// Products done.
     pub products: usize,
     /// Products that the run may need.
@@ -19,7 +19,7 @@ pub struct Progress {
 
 /// What a run tells after each block of products; `Break` ends it with the result so far.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Callback<'a>(pub Option<&'a dyn Fn(Progress) -> ControlFlow<()>>);
+pub(super) struct Callback<'a>(pub Option<&'a dyn Fn(EstimateProgress) -> ControlFlow<()>>);
 
 impl fmt::Debug for Callback<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,7 +89,7 @@ impl<'a, A: ?Sized> Products<'a, A> {
         let Callback(Some(progress)) = self.progress else {
             return Ok(ControlFlow::Continue(()));
         };
-        Ok(progress(Progress { products: self.count, budget: self.budget }))
+        Ok(progress(EstimateProgress { products: self.count, budget: self.budget }))
     }
 
     /// The value for A of a quantity that was computed for 2^−e A and is linear in it.

@@ -20,7 +20,7 @@ use crate::{Error, Real, Result};
 
 use super::probes::{self, Purpose};
 use super::products::{Callback, Products};
-use super::{Estimate, EstimateStatus, LinearOperator, Probes, Progress, tall};
+use super::{Estimate, EstimateProgress, EstimateStatus, LinearOperator, Probes, tall};
 use super::{hutchinson, hutchpp, xnystrace, xtrace};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +177,7 @@ impl<'a> Trace<'a> {
     /// the estimate from fewer terms, or Hutchinson's from the probes so far where the method's
     /// own needs more products (status [`EstimateStatus::Interrupted`]).
     #[must_use]
-    pub fn progress(mut self, progress: &'a dyn Fn(Progress) -> ControlFlow<()>) -> Self {
+    pub fn progress(mut self, progress: &'a dyn Fn(EstimateProgress) -> ControlFlow<()>) -> Self {
         self.progress = Callback(Some(progress));
         self
     }
