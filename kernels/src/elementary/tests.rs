@@ -339,7 +339,7 @@ fn special_values() {
                 single(isa, &[f32::from_bits(bits)], &mut b);
                 assert!(b[0].is_nan(), "{isa}: NaN {bits:x} became {}", b[0]);
                 let mut a = [0.0];
-                let wide = (u64::from(bits) << 32) | 0x0000_0fff_0000_0123;
+                let wide = (u64::from(bits) << 32) | 0x7ff8_0fff_0000_0123;
                 double(isa, &[f64::from_bits(wide)], &mut a);
                 assert!(a[0].is_nan(), "{isa}: NaN {wide:x} became {}", a[0]);
             }
