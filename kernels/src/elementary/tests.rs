@@ -81,7 +81,7 @@ const FUNCTIONS: [Function; 8] = [
         double: expm1,
         exact: oracle::expm1,
         range: (-50.0, 720.0),
-        bound: (1.0, 1.0),
+        bound: (2.0, 2.0),
         odd: false,
     },
     Function {
@@ -108,7 +108,7 @@ const FUNCTIONS: [Function; 8] = [
         double: tanh,
         exact: oracle::tanh,
         range: (-25.0, 25.0),
-        bound: (1.0, 1.0),
+        bound: (1.5, 1.5),
         odd: true,
     },
     Function {
@@ -117,7 +117,7 @@ const FUNCTIONS: [Function; 8] = [
         double: sigmoid,
         exact: oracle::sigmoid,
         range: (-760.0, 50.0),
-        bound: (1.0, 1.0),
+        bound: (2.0, 2.0),
         odd: false,
     },
     Function {
@@ -126,7 +126,7 @@ const FUNCTIONS: [Function; 8] = [
         double: erf,
         exact: oracle::erf,
         range: (-7.0, 7.0),
-        bound: (1.0, 1.0),
+        bound: (1.5, 1.5),
         odd: true,
     },
     Function {
@@ -135,7 +135,7 @@ const FUNCTIONS: [Function; 8] = [
         double: erfc,
         exact: oracle::erfc,
         range: (-7.0, 28.0),
-        bound: (1.0, 1.0),
+        bound: (3.5, 4.5),
         odd: false,
     },
 ];
