@@ -15,6 +15,8 @@ mod scalef;
 mod tanh;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::{Checked, random_bits};
 
 pub(crate) use erf::erfcx;
 pub(crate) use exp::exp as exp_lane;
