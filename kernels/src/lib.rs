@@ -7,6 +7,7 @@
 //! Lengths are asserted here, because the soundness of the kernels rests on them; the public
 //! functions of `hesse` have checked them before and return errors.
 
+pub mod gemm;
 mod isa;
 mod lanes;
 pub mod level1;
