@@ -385,3 +385,28 @@ impl<T: Real> WithSimd for MultiplyInPlace<'_, T> {
         }
     }
 }
+
+/// H ← H + Vᵀ W inside a dispatched kernel.
+#[inline(always)]
+pub(crate) fn add_transpose_product<T: Real, S: Simd>(
+    simd: S,
+    v: Panel<'_, T>,
+    w: Panel<'_, T>,
+    h: &mut [f64],
+) {
+    debug_assert!(v.rows == w.rows && h.len() == v.columns * w.columns);
+    inner::accumulate(simd, v, w, h, Part::All);
+}
+
+/// C ← C + V H inside a dispatched kernel; column j of C starts at `c[j * stride]`, where `stride` is
+/// a multiple of every vector length.
+#[inline(always)]
+pub(crate) fn add_product<T: Real, S: Simd>(
+    simd: S,
+    c: &mut [f64],
+    stride: usize,
+    v: Panel<'_, T>,
+    h: &[f64],
+) {
+    update::add_product(simd, c, stride, 1.0, v, h);
+}

@@ -10,6 +10,7 @@ use crate::lanes::Lanes;
 /// the storage.
 pub trait Real:
     Lanes
+    + crate::gemm::MatrixMultiply
     + faer::traits::RealField
     + Copy
     + Default
