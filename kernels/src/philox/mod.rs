@@ -49,6 +49,8 @@ pub use cursor::Philox;
 const ROUNDS: usize = 10;
 const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
 const KEY_STEPS: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
+/// Groups whose rounds are interleaved.
+const SIDE_BY_SIDE: usize = 2;
 /// The longest group of elements: 8 blocks of 4.
 const MAX_GROUP: usize = 32;
 
@@ -197,21 +199,32 @@ impl<D: Draw> WithSimd for Fill<'_, D> {
 
         let skip = (offset % D::IN_BLOCK as u64) as usize;
         if skip > 0 {
-            draw.group(simd, rounds.words(simd, block), &mut buffer[..group]);
+            let [words] = rounds.words(simd, block);
+            draw.group(simd, words, &mut buffer[..group]);
             let n = out.len().min(group - skip);
             let (head, rest) = out.split_at_mut(n);
             head.copy_from_slice(&buffer[skip..skip + n]);
             out = rest;
             block += lanes;
         }
-        let mut groups = out.chunks_exact_mut(group);
+        let mut several = out.chunks_exact_mut(SIDE_BY_SIDE * group);
+        for out in &mut several {
+            let words: [_; SIDE_BY_SIDE] = rounds.words(simd, block);
+            for (words, out) in words.into_iter().zip(out.chunks_exact_mut(group)) {
+                draw.group(simd, words, out);
+            }
+            block += SIDE_BY_SIDE as u64 * lanes;
+        }
+        let mut groups = several.into_remainder().chunks_exact_mut(group);
         for out in &mut groups {
-            draw.group(simd, rounds.words(simd, block), out);
+            let [words] = rounds.words(simd, block);
+            draw.group(simd, words, out);
             block += lanes;
         }
         let tail = groups.into_remainder();
         if !tail.is_empty() {
-            draw.group(simd, rounds.words(simd, block), &mut buffer[..group]);
+            let [words] = rounds.words(simd, block);
+            draw.group(simd, words, &mut buffer[..group]);
             tail.copy_from_slice(&buffer[..tail.len()]);
         }
     }
@@ -250,23 +263,34 @@ impl<S: Simd> Rounds<S> {
         }
     }
 
-    /// The output words of the blocks `first`, `first + 1`, …, arranged as [`Draw::group`] says.
+    /// The output words of the blocks `first`, `first + 1`, … of `N` groups, each arranged as
+    /// [`Draw::group`] says. Several groups side by side hide the latency of a round: the ten
+    /// rounds are one chain of dependent instructions, longer than a scheduler sees across.
     #[inline(always)]
-    fn words(&self, simd: S, first: u64) -> [S::u64s; 4] {
-        let blocks = simd.add_u64s(simd.splat_u64s(first), self.order);
-        let mut c = [blocks, words::shift_down_32(simd, blocks), self.stream[0], self.stream[1]];
-        for [k0, k1] in self.keys {
-            let p0 = words::multiply_low(simd, self.multipliers[0], c[0]);
-            let p1 = words::multiply_low(simd, self.multipliers[1], c[2]);
-            let (high0, high1) = (words::shift_down_32(simd, p0), words::shift_down_32(simd, p1));
-            c = [
-                simd.xor_u64s(simd.xor_u64s(high1, c[1]), k0),
-                p1,
-                simd.xor_u64s(simd.xor_u64s(high0, c[3]), k1),
-                p0,
-            ];
+    fn words<const N: usize>(&self, simd: S, first: u64) -> [[S::u64s; 4]; N] {
+        let mut groups = [[self.order; 4]; N];
+        let mut block = first;
+        for c in &mut groups {
+            let blocks = simd.add_u64s(simd.splat_u64s(block), self.order);
+            let high = words::shift_down_32(simd, blocks);
+            *c = [blocks, high, self.stream[0], self.stream[1]];
+            block += S::U64_LANES as u64;
         }
-        c
+        for [k0, k1] in self.keys {
+            for c in &mut groups {
+                let p0 = words::multiply_low(simd, self.multipliers[0], c[0]);
+                let p1 = words::multiply_low(simd, self.multipliers[1], c[2]);
+                let high0 = words::shift_down_32(simd, p0);
+                let high1 = words::shift_down_32(simd, p1);
+                *c = [
+                    simd.xor_u64s(simd.xor_u64s(high1, c[1]), k0),
+                    p1,
+                    simd.xor_u64s(simd.xor_u64s(high0, c[3]), k1),
+                    p0,
+                ];
+            }
+        }
+        groups
     }
 }
 
@@ -419,7 +443,8 @@ mod tests {
         fn with_simd<S: Simd>(self, simd: S) -> Vec<[u32; 4]> {
             let rounds = Rounds::new(simd, self.seed, self.stream);
             let mut out = vec![0; 4 * S::U64_LANES];
-            Words32.group(simd, rounds.words(simd, self.first), &mut out);
+            let [words] = rounds.words(simd, self.first);
+            Words32.group(simd, words, &mut out);
             out.chunks(4).map(|c| [c[0], c[1], c[2], c[3]]).collect()
         }
     }
