@@ -65,7 +65,7 @@ impl<'a> Diagonal<'a> {
 
     /// Calls `progress` after each block of products; `Break` ends the run with the mean so far.
     #[must_use]
-    pub fn progress(mut self, progress: &'a dyn Fn(Progress) -> ControlFlow<()>) -> Self {
+    pub fn progress(mut self, progress: &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync)) -> Self {
         self.progress = Callback(Some(progress));
         self
     }

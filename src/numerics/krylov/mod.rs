@@ -6,6 +6,7 @@ mod diagonal;
 mod estimate;
 mod hutchinson;
 mod hutchpp;
+mod leave_one_out;
 mod operator;
 mod orthonormal;
 mod probes;
