@@ -66,6 +66,7 @@ impl<'a> DiagonalEstimator<'a> {
     /// Calls `progress` after each block of products; `Break` ends the run with the mean so far.
     #[must_use]
     pub fn progress(mut self, progress: &'a dyn Fn(EstimateProgress) -> ControlFlow<()>) -> Self {
+    pub fn progress(mut self, progress: &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync)) -> Self {
         self.progress = Callback(Some(progress));
         self
     }

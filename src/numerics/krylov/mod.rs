@@ -13,6 +13,7 @@ mod hutchinson;
 mod hutchpp;
 mod krylov_space;
 mod lanczos;
+mod leave_one_out;
 mod operator;
 mod orthonormal;
 mod probes;

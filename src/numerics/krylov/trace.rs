@@ -72,7 +72,9 @@ pub struct Trace<'a> {
 pub struct TraceEstimate {
     /// The trace.
     pub value: f64,
-    /// Its standard error: of the mean of `terms` around the deterministic part. Infinite for one
+    /// Its standard error: that of the mean of `terms` where these are independent (Hutchinson,
+    /// Hutch++), and with the covariance of terms that share probes (XTrace, XNysTrace; the paper's,
+    /// which lacks it and is too small, is that of [`Estimate::of`] the terms). Infinite for one
     /// term, 0 for [`EstimateStatus::Exact`].
     pub standard_error: f64,
     /// Number of terms.
@@ -178,6 +180,7 @@ impl<'a> Trace<'a> {
     /// own needs more products (status [`EstimateStatus::Interrupted`]).
     #[must_use]
     pub fn progress(mut self, progress: &'a dyn Fn(EstimateProgress) -> ControlFlow<()>) -> Self {
+    pub fn progress(mut self, progress: &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync)) -> Self {
         self.progress = Callback(Some(progress));
         self
     }
@@ -355,11 +358,20 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Run<'_, T, A> {
         Ok(Sketch { omega, y, terms, stopped })
     }
 
-    /// The estimate whose terms these are, in the units of the scaled operator.
+    /// The estimate whose independent terms these are, in the units of the scaled operator.
     pub fn finish(&self, terms: &[f64], status: EstimateStatus) -> Result<TraceEstimate> {
-        let Estimate { value, standard_error } = Estimate::of(terms);
+        self.finish_with(terms, Estimate::of(terms).standard_error, status)
+    }
+
+    /// The same for terms that are not independent.
+    pub fn finish_with(
+        &self,
+        terms: &[f64],
+        standard_error: f64,
+        status: EstimateStatus,
+    ) -> Result<TraceEstimate> {
         let estimate = TraceEstimate {
-            value: self.products.unscaled(value),
+            value: self.products.unscaled(Estimate::of(terms).value),
             standard_error: self.products.unscaled(standard_error),
             samples: terms.len(),
             products: self.products.count,
