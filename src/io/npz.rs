@@ -226,7 +226,8 @@ fn contents(
     if source.fill(&mut summed, &mut [0])? > 0 {
         return Err(source.error(format!("expected {} bytes, got more", member.size)));
     }
-    if crc != member.crc {
+    // A fuzzer cannot guess checksums, and would never get past this line.
+    if crc != member.crc && !cfg!(fuzzing) {
         return Err(source.error(format!("CRC-32: expected {:08x}, got {crc:08x}", member.crc)));
     }
     Ok(array)

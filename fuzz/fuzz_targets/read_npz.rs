@@ -1,0 +1,4 @@
+//! The `.npz` reader on any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hesse_fuzz::read_npz(bytes));
