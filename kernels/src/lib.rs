@@ -9,7 +9,6 @@
 
 pub mod activation;
 pub mod elementary;
-#[allow(missing_docs)]
 pub mod gemm;
 mod isa;
 mod lanes;

@@ -66,7 +66,7 @@ impl Initializer {
     /// Fills `out` with a draw for the array `spec`; `index` is the number of the array in its
     /// network.
     pub fn fill<T: Real>(self, spec: &ParameterSpec, seed: u64, index: u64, out: &mut [T]) {
-        let stream = Stream::new(seed, "initial parameters").substream(index);
+        let stream = Stream::new(seed, "initial parameters").child(index);
         let fan_in = spec.fan_in.max(1) as f64;
         let fans = (spec.fan_in + spec.fan_out).max(1) as f64;
         let uniform = |limit: f64, out: &mut [T]| {

@@ -102,6 +102,7 @@ impl Dense {
     /// out ← β out + x Wᵀ.
     fn multiply<T: Real>(&self, x: &[T], parameters: &[T], beta: T, out: &mut [T]) {
         gemm(
+            Isa::current(),
             T::ONE,
             matrix(x, self.inputs),
             self.weight(parameters).transposed(),
@@ -113,6 +114,7 @@ impl Dense {
     /// out ← β out + δ W.
     fn pull_back<T: Real>(&self, delta: &[T], parameters: &[T], beta: T, out: &mut [T]) {
         gemm(
+            Isa::current(),
             T::ONE,
             matrix(delta, self.outputs),
             self.weight(parameters),
@@ -124,6 +126,7 @@ impl Dense {
     /// gradient += δᵀ x in its weight part.
     fn add_weight_gradient<T: Real>(&self, delta: &[T], x: &[T], gradient: &mut [T]) {
         gemm(
+            Isa::current(),
             T::ONE,
             matrix(delta, self.outputs).transposed(),
             matrix(x, self.inputs),

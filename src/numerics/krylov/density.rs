@@ -190,8 +190,10 @@ impl<'a> SpectralDensity<'a> {
     /// Calls `progress` after each block of products; `Break` ends the run with the steps so far,
     /// which are quadrature rules of lower order.
     #[must_use]
-    pub fn progress(mut self, progress: &'a dyn Fn(EstimateProgress) -> ControlFlow<()>) -> Self {
-    pub fn progress(mut self, progress: &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync)) -> Self {
+    pub fn progress(
+        mut self,
+        progress: &'a (dyn Fn(EstimateProgress) -> ControlFlow<()> + Sync),
+    ) -> Self {
         self.progress = Callback(Some(progress));
         self
     }

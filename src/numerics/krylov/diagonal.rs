@@ -65,8 +65,10 @@ impl<'a> DiagonalEstimator<'a> {
 
     /// Calls `progress` after each block of products; `Break` ends the run with the mean so far.
     #[must_use]
-    pub fn progress(mut self, progress: &'a dyn Fn(EstimateProgress) -> ControlFlow<()>) -> Self {
-    pub fn progress(mut self, progress: &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync)) -> Self {
+    pub fn progress(
+        mut self,
+        progress: &'a (dyn Fn(EstimateProgress) -> ControlFlow<()> + Sync),
+    ) -> Self {
         self.progress = Callback(Some(progress));
         self
     }

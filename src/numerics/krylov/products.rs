@@ -19,8 +19,9 @@ pub struct EstimateProgress {
 
 /// What a run tells after each block of products; `Break` ends it with the result so far.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Callback<'a>(pub Option<&'a dyn Fn(EstimateProgress) -> ControlFlow<()>>);
-pub(super) struct Callback<'a>(pub Option<&'a (dyn Fn(Progress) -> ControlFlow<()> + Sync)>);
+pub(super) struct Callback<'a>(
+    pub Option<&'a (dyn Fn(EstimateProgress) -> ControlFlow<()> + Sync)>,
+);
 
 impl fmt::Debug for Callback<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

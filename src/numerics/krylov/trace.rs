@@ -179,8 +179,10 @@ impl<'a> Trace<'a> {
     /// the estimate from fewer terms, or Hutchinson's from the probes so far where the method's
     /// own needs more products (status [`EstimateStatus::Interrupted`]).
     #[must_use]
-    pub fn progress(mut self, progress: &'a dyn Fn(EstimateProgress) -> ControlFlow<()>) -> Self {
-    pub fn progress(mut self, progress: &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync)) -> Self {
+    pub fn progress(
+        mut self,
+        progress: &'a (dyn Fn(EstimateProgress) -> ControlFlow<()> + Sync),
+    ) -> Self {
         self.progress = Callback(Some(progress));
         self
     }
