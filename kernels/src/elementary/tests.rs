@@ -157,8 +157,8 @@ fn arguments<T: Checked>(range: (f64, f64), count: u64) -> Vec<T> {
         0.476,
         0.5,
         2.0,
-        0.7071067811865476,
-        1.4142135623730951,
+        core::f64::consts::FRAC_1_SQRT_2,
+        core::f64::consts::SQRT_2,
         0.34657359027997264,
         1.0397207708399179,
         9.01,
@@ -316,7 +316,8 @@ fn odd_functions_are_odd_to_the_last_bit_and_zeros_keep_their_sign() {
 #[test]
 fn special_values() {
     let inf = f64::INFINITY;
-    let cases: [(Vectorized<f64>, Vectorized<f32>, &[(f64, f64)]); 8] = [
+    type Case = (Vectorized<f64>, Vectorized<f32>, &'static [(f64, f64)]);
+    let cases: [Case; 8] = [
         (exp, exp, &[(0.0, 1.0), (-0.0, 1.0), (inf, inf), (-inf, 0.0), (1e30, inf)]),
         (expm1, expm1, &[(inf, inf), (-inf, -1.0), (-1e30, -1.0)]),
         (ln, ln, &[(1.0, 0.0), (0.0, -inf), (-0.0, -inf), (inf, inf), (-1.0, f64::NAN)]),
