@@ -131,7 +131,7 @@ pub(crate) fn expm1<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
     let Reduced { n, shifted, upper, lower } = reduce(bounded);
     let r = upper - lower;
     let q = r.polynomial(&Q_SINGLE_LONG, &Q_DOUBLE);
-    let p = (r * r).mul_add(q, r);
+    let p = (r * r).mul_add(q, -lower) + upper;
     let one = T::splat_bits(simd, 1);
     let half = x.splat(0.5);
     let power = power_of_two(x, T::sub_bits(simd, shifted, one));

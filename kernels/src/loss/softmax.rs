@@ -187,8 +187,8 @@ impl<T: Real> CrossEntropy<'_, T> {
                 T::partial_store(simd, &mut store[range], e.get());
             }
         });
-        let m = f[r].to_f64();
-        Row { r, others: total(simd, sum), top: (m - m) + 1.0 }
+        let top = if f[r].is_finite() { 1.0 } else { f64::NAN };
+        Row { r, others: total(simd, sum), top }
     }
 
     /// Σ tₖ (m − fₖ) and Σ tₖ.
