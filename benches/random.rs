@@ -27,12 +27,15 @@ fn polar(rng: &mut StdRng, out: &mut [f64]) {
     }
 }
 
+/// A rival's name and what it does.
+type Peer<'a, E> = (&'a str, &'a mut dyn FnMut(&mut [E]));
+
 fn group<E: Copy>(
     c: &mut Criterion,
     name: &str,
     zero: E,
     fill: impl Fn(Isa, u64, &mut [E]),
-    peer: Option<(&str, &mut dyn FnMut(&mut [E]))>,
+    peer: Option<Peer<'_, E>>,
 ) {
     let mut group = c.benchmark_group(format!("random/{name}/{N}"));
     group.throughput(Throughput::Elements(N as u64));

@@ -95,10 +95,19 @@ pub fn fill_uniform<T: Real>(isa: Isa, seed: u64, stream: u64, offset: u64, out:
 /// x₂ₚ = ρ cos φ, x₂ₚ₊₁ = ρ sin φ, ρ = √(−2 ln u)
 ///
 /// where u = (k + ½) / 2ᵇ, k the top b bits (b = 40 for `f32`, 64 for `f64`), so that the tails
-/// reach √(2 (b+1) ln 2): 7.53 for `f32`, 9.49 for `f64`. The angle is (t π/2) with t on a grid of
-/// 2⁻²² (`f32`) or 2⁻⁵¹ (`f64`) symmetric about 0 in (−½, ½), reflected by two more bits into the
-/// other three quarters of the circle. Each element is within 4 units in the last place of the
-/// exact value of these formulas; tests hold it to that.
+/// reach √(2 (b+1) ln 2): 7.54 for `f32`, 9.49 for `f64`. The angle is t π/2 with t on a grid of
+/// 2⁻²² (`f32`) or 2⁻⁵¹ (`f64`) symmetric about 0 in (−½, ½); two more bits carry it to the other
+/// three quarters of the circle (exchange of sine and cosine, sign of both). With the words of
+/// the pair,
+///
+/// | | `f32`: w, v of 32 bits | `f64`: w, v of 64 bits |
+/// |---|---|---|
+/// | k + ½ | fl(2⁸ fl(w) + (v mod 2⁸ + ½)) | fl(fl(w) + ½) |
+/// | t | (v >> 8 mod 2²² + ½) 2⁻²² − ½ | (v >> 11 mod 2⁵¹ + ½) 2⁻⁵¹ − ½ |
+/// | exchange, sign | bits 30, 31 of v | bits 62, 63 of v |
+///
+/// fl: rounded to the type. Each element is within 4 units in the last place of these formulas on
+/// every path (largest error seen in 4·10⁶ of each type: 3.25).
 ///
 /// Source: G. E. P. Box, M. E. Muller, *A note on the generation of random normal deviates*,
 /// Ann. Math. Stat. 29 (1958).
@@ -274,7 +283,7 @@ impl<S: Simd> Rounds<S> {
             let blocks = simd.add_u64s(simd.splat_u64s(block), self.order);
             let high = words::shift_down_32(simd, blocks);
             *c = [blocks, high, self.stream[0], self.stream[1]];
-            block += S::U64_LANES as u64;
+            block = block.wrapping_add(S::U64_LANES as u64);
         }
         for [k0, k1] in self.keys {
             for c in &mut groups {

@@ -302,3 +302,66 @@ impl Draw for Normal64 {
         out.copy_from_slice(bytemuck::cast_slice(&values));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pulp::WithSimd;
+
+    use super::*;
+    use crate::Isa;
+
+    /// The first lane of both pairs made from two words.
+    struct Pair(u64, u64);
+    impl WithSimd for Pair {
+        type Output = ([f32; 2], [f64; 2]);
+        #[allow(clippy::cast_possible_truncation)]
+        fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+            let single =
+                pair32(simd, simd.splat_u32s(self.0 as u32), simd.splat_u32s(self.1 as u32));
+            let double = pair64(simd, simd.splat_u64s(self.0), simd.splat_u64s(self.1));
+            let single: &[f32] = bytemuck::cast_slice(&single);
+            let double: &[f64] = bytemuck::cast_slice(&double);
+            ([single[0], single[S::F32_LANES]], [double[0], double[S::F64_LANES]])
+        }
+    }
+
+    #[test]
+    fn the_smallest_and_the_largest_word_make_finite_numbers() {
+        let radius = |bits: f64| (2.0 * (bits + 1.0) * core::f64::consts::LN_2).sqrt();
+        for isa in Isa::available() {
+            // Radius word 0 and t nearest to 0: the end of the tail, and nearly 0.
+            let ([x, y], _) = isa.dispatch(Pair(0, 0x2000_0000));
+            assert!((f64::from(x) - radius(40.0)).abs() < 2e-6 && y.abs() < 2e-6, "{isa}: {x} {y}");
+            let (_, [x, y]) = isa.dispatch(Pair(0, 0x2000_0000_0000_0000));
+            assert!((x - radius(64.0)).abs() < 4e-15 && y.abs() < 4e-15, "{isa}: {x} {y}");
+            // A radius word of all ones rounds to u = 1, hence ρ = 0; all angles.
+            for second in (0..64).map(|i| i << 58).chain([u64::MAX, u64::MAX >> 32]) {
+                let (single, double) = isa.dispatch(Pair(u64::MAX, second | 0xff));
+                assert_eq!((single, double), ([0.0; 2], [0.0; 2]), "{isa}");
+            }
+        }
+    }
+
+    /// The eight arcs: exchange and sign carry t = ±¼ to odd multiples of π/8.
+    #[test]
+    fn two_bits_and_t_cover_the_circle() {
+        for isa in Isa::available() {
+            for i in 0..8_u64 {
+                let (single, double) = isa.dispatch(Pair(1 << 31, i << 29 | 1 << 28));
+                let (_, long) = isa.dispatch(Pair(1 << 63, (i << 29 | 1 << 28) << 32));
+                let t = if i % 2 == 0 { -0.25_f64 } else { 0.25 };
+                let (sine, cosine) = (t * core::f64::consts::FRAC_PI_2).sin_cos();
+                let (x, y) = if i & 2 == 2 { (sine, cosine) } else { (cosine, sine) };
+                let r =
+                    (2.0 * core::f64::consts::LN_2).sqrt() * if i & 4 == 4 { -1.0 } else { 1.0 };
+                for (got, want) in long.into_iter().zip([r * x, r * y]) {
+                    assert!((got - want).abs() < 2e-15, "{isa} {i}: {got} {want}");
+                }
+                for (got, want) in single.into_iter().zip([r * x, r * y]) {
+                    assert!((f64::from(got) - want).abs() < 1e-6, "{isa} {i}: {got} {want}");
+                }
+                assert!(double.iter().all(|x| x.is_finite()));
+            }
+        }
+    }
+}
