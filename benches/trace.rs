@@ -65,15 +65,13 @@ fn plain_dot(x: &[f64], y: &[f64]) -> f64 {
 }
 
 fn sign_vector(probe: usize) -> Vec<f64> {
-    let mut state = probe as u64 + 1;
-    (0..N)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            if state >> 63 == 0 { 1.0 } else { -1.0 }
-        })
-        .collect()
+    let sign = |i: usize| {
+        let mut z = ((probe * N + i) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        if z >> 63 == 0 { 1.0 } else { -1.0 }
+    };
+    (0..N).map(sign).collect()
 }
 
 fn plain_hutchinson(a: &LowRankPlusDiagonal, m: usize) -> f64 {
@@ -117,6 +115,27 @@ fn plain_hutchpp(a: &LowRankPlusDiagonal, m: usize) -> f64 {
     trace
 }
 
+/// The diagonal of T after `steps` of Lanczos with two passes over the basis, in plain loops.
+fn plain_lanczos(a: &LowRankPlusDiagonal, probe: usize, steps: usize) -> Vec<f64> {
+    let scale = 1.0 / (N as f64).sqrt();
+    let mut basis = vec![sign_vector(probe).iter().map(|x| x * scale).collect::<Vec<f64>>()];
+    let mut alpha = Vec::new();
+    let mut w = vec![0.0; N];
+    for j in 0..steps {
+        a.apply(&basis[j], &mut w);
+        alpha.push(plain_dot(&basis[j], &w));
+        for _ in 0..2 {
+            for q in &basis {
+                let h = plain_dot(q, &w);
+                w.iter_mut().zip(q).for_each(|(w, q)| *w -= h * q);
+            }
+        }
+        let norm = plain_dot(&w, &w).sqrt();
+        basis.push(w.iter().map(|w| w / norm).collect());
+    }
+    alpha
+}
+
 fn traces(c: &mut Criterion) {
     let a = LowRankPlusDiagonal::new();
     let truth = a.trace();
@@ -151,10 +170,16 @@ fn densities(c: &mut Criterion) {
     let density = SpectralDensity::new().steps(40).samples(4);
     let got = density.run(&a).unwrap().integral(|x| x);
     assert!((got.value - a.trace()).abs() <= 5.0 * got.standard_error);
+    // θ weighted is α₁ = vᵀAv for each probe: the rival's traces agree within their spread.
+    let plain = (0..4).map(|p| N as f64 * plain_lanczos(&a, p, 1)[0]).sum::<f64>() / 4.0;
+    assert!((plain - got.value).abs() <= 8.0 * got.standard_error);
     let mut g = c.benchmark_group(format!("density/f64/{N},m=40,probes=4"));
     g.sample_size(10);
     g.bench_function("hesse/four_together", |b| b.iter(|| density.run(&a)));
     g.bench_function("hesse/one_at_a_time", |b| b.iter(|| density.clone().block(1).run(&a)));
+    g.bench_function("peer/plain_lanczos", |b| {
+        b.iter(|| (0..4).map(|probe| plain_lanczos(&a, probe, 40)).collect::<Vec<_>>());
+    });
     g.finish();
 }
 
