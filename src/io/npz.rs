@@ -58,7 +58,7 @@ pub(super) fn read_bytes(
 /// What `rawzip` says, as the error of the house.
 fn broken(error: rawzip::Error, source: Source<'_>) -> crate::Error {
     match error.into_kind() {
-        rawzip::ErrorKind::IO(error) => source.io(error),
+        rawzip::ErrorKind::IO(error) if error.raw_os_error().is_some() => source.io(error),
         other => source.error(format!("expected a sound zip archive: {other}")),
     }
 }
