@@ -178,7 +178,7 @@ fn golden_archives_read_as_numpy_lists_them() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = here.ancestors().map(|folder| folder.join("shared/golden/flatness"));
     let Some(folder) = folder.into_iter().find(|folder| folder.is_dir()) else {
-        println!("skipped: no shared/golden/flatness above {}", here.display());
+        eprintln!("skipped: no shared/golden/flatness above {}", here.display());
         return;
     };
     let mut files: Vec<_> = std::fs::read_dir(folder)
