@@ -117,7 +117,7 @@ fn other_types_are_refused_by_name() {
 
 #[test]
 fn zip_archives_of_numpy_read_stored_and_deflated() {
-    for name in ["stored.npz", "deflated.npz"] {
+    for name in ["stored.npz", "deflated.npz", "zip64.npz"] {
         for archive in [Archive::read(path(name)), Archive::from_bytes(&bytes(name), name)] {
             let archive = archive.unwrap();
             let names: Vec<_> = archive.names().collect();
@@ -339,6 +339,27 @@ fn files_are_written_and_read_again() {
     assert_eq!(archive.get("big").unwrap().len(), 300_000);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_is_read_as_it_comes() {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    let cube = bytes("cube_f.npy");
+    for (extra, want) in [(0, None), (1, Some("expected 96 bytes of elements, got more"))] {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let sent = [&cube[..], &vec![0; extra][..]].concat();
+        let sender = std::thread::spawn(move || {
+            sent.chunks(7).for_each(|piece| writer.write_all(piece).unwrap());
+        });
+        let read = Array::read_npy(format!("/dev/fd/{}", reader.as_raw_fd()));
+        sender.join().unwrap();
+        match want {
+            None => assert!(read.unwrap().same_bits(&npy("cube_f.npy"))),
+            Some(want) => assert!(read.unwrap_err().to_string().ends_with(want)),
+        }
+    }
+}
+
 #[test]
 fn what_a_format_cannot_hold_is_refused() {
     let error = |name: &str, array: Array, format| {
@@ -386,13 +407,14 @@ fn assert_named(error: &Error, name: &str) {
 
 const SMALL: Limits = Limits { max_bytes: 1 << 16 };
 
-const HOSTS: [&str; 9] = [
+const HOSTS: [&str; 10] = [
     "f8_be_f.npy",
     "text_le_c.npy",
     "version_3.npy",
     "stored.npz",
     "deflated.npz",
     "streamed.npz",
+    "zip64.npz",
     "single.npz",
     "nothing.npz",
     "mixed.safetensors",

@@ -112,6 +112,12 @@ def zip_files():
         archive.writestr(_member("b.npy", zipfile.ZIP_DEFLATED), bytes_of(np.zeros(500)))
     save("streamed.npz", bytes(stream.bytes))
 
+    # Sizes, offsets and counts in 64 bits throughout, as for archives beyond 4 GiB.
+    limits = zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT
+    zipfile.ZIP64_LIMIT = zipfile.ZIP_FILECOUNT_LIMIT = 0
+    np.savez(FOLDER / "zip64.npz", **arrays)
+    zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT = limits
+
     for name, method in [("bzip2", zipfile.ZIP_BZIP2), ("lzma", zipfile.ZIP_LZMA)]:
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w") as archive:
