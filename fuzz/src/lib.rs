@@ -14,7 +14,7 @@
 use hesse::io::{Archive, Array, Format, Limits};
 
 /// A small bound, so that a decompression bomb costs milliseconds.
-const LIMITS: Limits = Limits { max_bytes: 1 << 24 };
+const LIMITS: Limits = Limits { max_bytes: 1 << 20 };
 
 /// A `.npy` array that can be read can be written, and reads back with the same bits.
 ///

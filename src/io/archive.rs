@@ -67,7 +67,8 @@ impl Archive {
 
     /// Reads all arrays of a `.npz` or `.safetensors` file, with the default [`Limits`].
     ///
-    /// Cost: one pass over the file, no second copy in memory unless it is in Fortran order.
+    /// Cost: one pass over the file, a second copy in memory only where the order or
+    /// the type changes.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is not what its format says.
@@ -83,7 +84,7 @@ impl Archive {
         Self::read_wanted(path.as_ref(), limits, None)
     }
 
-    /// Reads all arrays, or only the one called `want`.
+    /// Reads all arrays, or only those that `want` may mean.
     pub(super) fn read_wanted(path: &Path, limits: &Limits, want: Option<&str>) -> Result<Self> {
         let name = path.display().to_string();
         let format = Format::of(&name)?;
@@ -275,6 +276,11 @@ impl Archive {
             Format::Safetensors => safetensors::write(&self.arrays, &self.metadata, writer, file),
         }
     }
+}
+
+/// An array called `name` may be the one that `want` means, with or without `.npy` at its end.
+pub(super) fn is_wanted(name: &str, want: &str) -> bool {
+    name == want || want.strip_suffix(".npy") == Some(name)
 }
 
 /// The error for a name that is not there, with those that are.

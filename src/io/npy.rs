@@ -154,7 +154,8 @@ impl Array {
     /// Reads a `.npy` file, with the default [`Limits`].
     ///
     /// Pipes and other files without a length are read as they come. Cost: one pass over the file,
-    /// no second copy in memory unless it is in Fortran order.
+    /// a second copy in memory only where the order or
+    /// the type changes.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is not what its format says.

@@ -18,6 +18,7 @@ use rawzip::{
     ZipArchive, ZipArchiveEntryWayfinder, ZipArchiveWriter, ZipEntryWriter,
 };
 
+use super::archive::{is_wanted, not_there};
 use super::array::Array;
 use super::npy::{self, Length};
 use super::source::{Budget, Limits, Source};
@@ -28,7 +29,7 @@ const MAX_NAME: usize = u16::MAX as usize - EXTENSION.len();
 
 const EXTENSION: &str = ".npy";
 
-/// Reads the arrays of a file, or the one called `want`.
+/// Reads the arrays of a file, or only those that `want` may mean.
 pub(super) fn read_file(
     file: File,
     name: &str,
@@ -42,7 +43,7 @@ pub(super) fn read_file(
     Reader { zip, length, buffer, source }.read(limits, want)
 }
 
-/// Reads the arrays of the bytes of a file, or the one called `want`.
+/// Reads the arrays of the bytes of a file, or only those that `want` may mean.
 pub(super) fn read_bytes(
     bytes: &[u8],
     name: &str,
@@ -58,7 +59,7 @@ pub(super) fn read_bytes(
 /// What `rawzip` says, as the error of the house.
 fn broken(error: rawzip::Error, source: Source<'_>) -> crate::Error {
     match error.into_kind() {
-        rawzip::ErrorKind::IO(error) => source.io(error),
+        rawzip::ErrorKind::IO(error) if error.raw_os_error().is_some() => source.io(error),
         other => source.error(format!("expected a sound zip archive: {other}")),
     }
 }
@@ -89,7 +90,7 @@ impl<R: ReaderAt> Reader<'_, R> {
         let members = self.directory()?;
         self.check_places(&members)?;
         let mut budget = Budget::new(limits);
-        let wanted = |member: &&Member| want.is_none_or(|want| want == member.name);
+        let wanted = |member: &&Member| want.is_none_or(|want| is_wanted(&member.name, want));
         let arrays: Vec<_> = members
             .iter()
             .filter(wanted)
@@ -98,7 +99,7 @@ impl<R: ReaderAt> Reader<'_, R> {
         match want {
             Some(want) if arrays.is_empty() => {
                 let names = members.iter().map(|member| member.name.as_str());
-                Err(super::archive::not_there(self.source.file, want, names))
+                Err(not_there(self.source.file, want, names))
             }
             _ => Ok(arrays),
         }
@@ -114,12 +115,12 @@ impl<R: ReaderAt> Reader<'_, R> {
         while let Some(entry) = entries.next_entry().map_err(|e| broken(e, source))? {
             count += 1;
             let path = entry.file_path().as_bytes().to_vec();
-            let shown = path.escape_ascii().to_string();
             if entry.is_dir() && entry.uncompressed_size_hint() == 0 {
                 continue;
             }
             let Ok(name) = std::str::from_utf8(&path) else {
-                return Err(source.error(format!("expected names in UTF-8, got \"{shown}\"")));
+                let got = path.escape_ascii();
+                return Err(source.error(format!("expected names in UTF-8, got \"{got}\"")));
             };
             let name = name.strip_suffix(EXTENSION).unwrap_or(name).to_owned();
             check_name(&name).map_err(|message| source.error(message))?;

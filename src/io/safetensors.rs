@@ -13,6 +13,7 @@ use ::safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::archive::{is_wanted, not_there};
 use super::array::{Array, ArrayData};
 use super::source::{Budget, Limits, Source, element_count};
 use super::stored::{self, Stored};
@@ -77,7 +78,7 @@ impl Serialize for Header {
     }
 }
 
-/// Reads the tensors out of `length` bytes, which are there, or only the one called `want`.
+/// Reads the tensors out of `length` bytes, which are there, or only those that `want` may mean.
 pub(super) fn read<R: Read + Seek>(
     mut reader: R,
     length: u64,
@@ -116,11 +117,11 @@ pub(super) fn read<R: Read + Seek>(
             .error(format!("expected {} bytes of tensors, got {data_length}", valid.data_len())));
     }
     if let Some(want) = want {
-        if valid.info(want).is_none() {
+        order.retain(|&i| is_wanted(&tensors[i].0, want));
+        if order.is_empty() {
             let names = tensors.iter().map(|(name, _)| name.as_str());
-            return Err(super::archive::not_there(file, want, names));
+            return Err(not_there(file, want, names));
         }
-        order.retain(|&i| tensors[i].0 == want);
     }
 
     let mut budget = Budget::new(limits);

@@ -10,7 +10,8 @@ pub struct Limits {
     /// The most memory, in bytes, that the elements of all arrays read from one file may take:
     /// 16 GiB by default.
     ///
-    /// An array in Fortran order needs as much again while its order is changed.
+    /// While it is read, an array in Fortran order, or of a type that is converted, needs up to as
+    /// much again.
     pub max_bytes: u64,
 }
 

@@ -42,14 +42,7 @@ pub fn read_with(spec: &str, limits: &Limits) -> Result<Array> {
         return Err(Error::format(spec, None, message));
     }
     if let Some(name) = name {
-        let plain = name.strip_suffix(".npy").unwrap_or(name);
-        let wanted = Archive::read_wanted(file.as_ref(), limits, Some(name));
-        let mut archive = match wanted {
-            Err(Error::Format { array: Some(array), .. }) if plain != name && array == name => {
-                Archive::read_wanted(file.as_ref(), limits, Some(plain))?
-            }
-            other => other?,
-        };
+        let mut archive = Archive::read_wanted(file.as_ref(), limits, Some(name))?;
         return archive.take(name);
     }
     let mut archive = Archive::read_with(file, limits)?;

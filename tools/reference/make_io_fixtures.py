@@ -1,6 +1,10 @@
 """Writes the files that tests/io.rs reads: tests/data/io/*.npy, *.npz, *.safetensors.
 
-    python tools/reference/make_io_fixtures.py [FOLDER]
+    python tools/reference/make_io_fixtures.py [FOLDER [GOLDEN]]
+
+With GOLDEN, the folder of the flatness methods' reference outputs, also writes
+flatness_listing.txt: names, types and shapes of all arrays, and the sum of the finite elements of
+those in float64.
 
 Needs NumPy. What each file must hold is written down in tests/io.rs, not computed from the files.
 The same version of NumPy writes the same bytes; the committed ones come from 2.4.6.
@@ -67,7 +71,7 @@ def refused_files():
     save("refused_date.npy", bytes_of(np.array(["2026-11-23"], "M8[D]")))
     save("refused_span.npy", bytes_of(np.array([3], "m8[s]")))
     save("refused_struct.npy", bytes_of(np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")])))
-    save("refused_longdouble.npy", bytes_of(np.array([1.5], np.longdouble)))
+    save("refused_longdouble.npy", _with_header("<f16"))
     save("refused_void.npy", bytes_of(np.array([b"abcd"], "V4")))
 
 
@@ -107,6 +111,12 @@ def zip_files():
         archive.writestr(_member("folder/a"), bytes_of(np.arange(3.0)))
         archive.writestr(_member("b.npy", zipfile.ZIP_DEFLATED), bytes_of(np.zeros(500)))
     save("streamed.npz", bytes(stream.bytes))
+
+    # Sizes, offsets and counts in 64 bits throughout, as for archives beyond 4 GiB.
+    limits = zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT
+    zipfile.ZIP64_LIMIT = zipfile.ZIP_FILECOUNT_LIMIT = 0
+    np.savez(FOLDER / "zip64.npz", **arrays)
+    zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT = limits
 
     for name, method in [("bzip2", zipfile.ZIP_BZIP2), ("lzma", zipfile.ZIP_LZMA)]:
         out = io.BytesIO()
@@ -155,9 +165,24 @@ def safetensors_file():
     save("mixed.safetensors", struct.pack("<Q", len(text)) + text + data)
 
 
+def listing(golden):
+    lines = []
+    for path in sorted(golden.glob("*.npz")):
+        with np.load(path) as archive:
+            for name, array in archive.items():
+                kind = "str" if array.dtype.kind == "U" else array.dtype.name
+                line = f"{path.stem} {name} {kind} {list(array.shape)}"
+                if kind == "float64":
+                    line += f" {array[np.isfinite(array)].sum():.6e}"
+                lines.append(line + "\n")
+    (FOLDER / "flatness_listing.txt").write_text("".join(lines))
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     numpy_files()
     refused_files()
     zip_files()
     safetensors_file()
+    if len(sys.argv) > 2:
+        listing(pathlib.Path(sys.argv[2]))
