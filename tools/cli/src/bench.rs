@@ -1,8 +1,9 @@
 //! `hesse bench`: the kernels against this machine's own peaks.
 //!
 //! Peaks (multiplications and additions a second in registers, bytes a second through cache and
-//! memory) are measured first, on the same instruction set. A case states its work; the fraction of
-//! the roofline is the time that the peaks would need for that work over the shortest time measured.
+//! memory) are measured before and after the cases, on the same instruction set; the better ones
+//! count, since noise only slows. A case states its work; the fraction of the roofline is the time
+//! that the peaks would need for that work over the shortest time measured.
 
 mod cases;
 
@@ -40,6 +41,8 @@ pub struct Arguments {
 /// What one call of a case does.
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
+    /// Elements, rows or samples: what the kernel is asked to get through.
+    pub values: f64,
     /// Additions and multiplications, a fused one counted as two.
     pub flops: f64,
     /// Bytes read, each once.
@@ -75,8 +78,10 @@ pub struct Timing {
     repetitions: usize,
     seconds_min: f64,
     seconds_median: f64,
+    values: f64,
     flops: f64,
     bytes: f64,
+    gvalues_per_s: f64,
     gflops: f64,
     gbytes_per_s: f64,
     /// `flops` or `bytes`: what the peaks allow least of.
@@ -112,12 +117,35 @@ pub fn run(arguments: &Arguments, isa: Isa, output: &Output) -> Result<Verdict, 
     }
 
     let machine = Machine::this(isa);
-    let peaks = Peaks::measure(isa);
-    let header = serde_json::json!({ "machine": machine, "peaks": peaks_json(&peaks) });
-    if output.json {
-        output.print_json(&header)?;
+    let before = Peaks::measure(isa);
+    let progress = Progress::new(output, "measuring", cases.len() as u64);
+    let mut samples = Vec::new();
+    for case in cases {
+        progress.say(case.name);
+        samples.push(measure(case, isa, budget));
+        progress.step();
     }
-    let mut lines = vec![to_json(&header)?];
+    drop(progress);
+    let peaks = better(before, Peaks::measure(isa));
+
+    let timings: Vec<_> = samples.into_iter().map(|s| s.timing(isa, &peaks)).collect();
+    let header = serde_json::json!({ "machine": machine, "peaks": peaks_json(&peaks) });
+    let mut lines = to_json(&header)? + "\n";
+    for timing in &timings {
+        lines += &(to_json(timing)? + "\n");
+    }
+    if let Some(folder) = output.folder() {
+        folder.write("bench.jsonl", lines.as_bytes())?;
+    }
+    if output.json {
+        output.print(&lines)?;
+    } else {
+        output.print(&(preface(&machine, &peaks) + &table(&timings).to_string()))?;
+    }
+    Ok(Verdict::Holds)
+}
+
+fn table(timings: &[Timing]) -> Table {
     let mut table = Table::new()
         .words("case")
         .words("type")
@@ -125,33 +153,15 @@ pub fn run(arguments: &Arguments, isa: Isa, output: &Output) -> Result<Verdict, 
         .numbers("threads")
         .numbers("min")
         .numbers("median")
+        .numbers("Gvalues/s")
         .numbers("GFLOP/s")
         .numbers("GB/s")
         .words("bound")
         .numbers("roofline");
-    let progress = Progress::new(output, "measuring", cases.len() as u64);
-    for case in cases {
-        progress.say(case.name);
-        let timing = measure(case, isa, &peaks, budget);
-        progress.step();
-        if output.json {
-            output.print_json(&timing)?;
-        }
-        lines.push(to_json(&timing)?);
+    for timing in timings {
         table.row(timing.cells());
-        if output.is_closed() {
-            break;
-        }
     }
-    drop(progress);
-    if let Some(folder) = output.folder() {
-        folder.write("bench.jsonl", (lines.join("\n") + "\n").as_bytes())?;
-    }
-    if !output.json {
-        output.print(&preface(&machine, &peaks))?;
-        output.print(&table.to_string())?;
-    }
-    Ok(Verdict::Holds)
+    table
 }
 
 fn list(cases: &[Case], output: &Output) -> Result<Verdict, Failure> {
@@ -170,7 +180,17 @@ fn list(cases: &[Case], output: &Output) -> Result<Verdict, Failure> {
     Ok(Verdict::Holds)
 }
 
-fn measure(case: Case, isa: Isa, peaks: &Peaks, budget: Duration) -> Timing {
+/// A case with its times, shortest first.
+struct Sample {
+    name: &'static str,
+    dtype: &'static str,
+    shape: String,
+    threads: usize,
+    work: Work,
+    times: Vec<f64>,
+}
+
+fn measure(case: Case, isa: Isa, budget: Duration) -> Sample {
     let Case { name, dtype, shape, threads, work, prepare } = case;
     let mut call = prepare(isa);
     call();
@@ -182,24 +202,52 @@ fn measure(case: Case, isa: Isa, peaks: &Peaks, budget: Duration) -> Timing {
         times.push(start.elapsed().as_secs_f64());
     }
     times.sort_unstable_by(f64::total_cmp);
-    // A call shorter than the clock's step would divide by zero.
-    let shortest = times[0].max(1e-9);
-    let (floor, bound) = floor(&work, dtype, peaks);
-    Timing {
-        name,
-        dtype,
-        shape,
-        isa: isa.name(),
-        threads,
-        repetitions: times.len(),
-        seconds_min: shortest,
-        seconds_median: times[times.len() / 2],
-        flops: work.flops,
-        bytes: work.read + work.written,
-        gflops: work.flops / shortest / 1e9,
-        gbytes_per_s: (work.read + work.written) / shortest / 1e9,
-        bound,
-        roofline: floor / threads as f64 / shortest,
+    Sample { name, dtype, shape, threads, work, times }
+}
+
+impl Sample {
+    fn timing(self, isa: Isa, peaks: &Peaks) -> Timing {
+        let Self { name, dtype, shape, threads, work, times } = self;
+        // A call shorter than the clock's step would divide by zero.
+        let shortest = times[0].max(1e-9);
+        let bytes = work.read + work.written;
+        let (floor, bound) = floor(&work, dtype, peaks);
+        Timing {
+            name,
+            dtype,
+            shape,
+            isa: isa.name(),
+            threads,
+            repetitions: times.len(),
+            seconds_min: shortest,
+            seconds_median: times[times.len() / 2],
+            values: work.values,
+            flops: work.flops,
+            bytes,
+            gvalues_per_s: work.values / shortest / 1e9,
+            gflops: work.flops / shortest / 1e9,
+            gbytes_per_s: bytes / shortest / 1e9,
+            bound,
+            roofline: floor / threads as f64 / shortest,
+        }
+    }
+}
+
+/// The better of each peak.
+fn better(a: Peaks, b: Peaks) -> Peaks {
+    let max = |a: f64, b: f64| if b > a { b } else { a };
+    let bandwidth = |a: Bandwidth, b: Bandwidth| Bandwidth {
+        bytes: a.bytes,
+        read: max(a.read, b.read),
+        copy: max(a.copy, b.copy),
+        triad: max(a.triad, b.triad),
+    };
+    Peaks {
+        isa: a.isa,
+        f32_flops: max(a.f32_flops, b.f32_flops),
+        f64_flops: max(a.f64_flops, b.f64_flops),
+        cache: bandwidth(a.cache, b.cache),
+        memory: bandwidth(a.memory, b.memory),
     }
 }
 
@@ -226,7 +274,7 @@ fn rate(work: &Work, bandwidth: &Bandwidth) -> f64 {
 }
 
 impl Timing {
-    fn cells(&self) -> [String; 10] {
+    fn cells(&self) -> [String; 11] {
         [
             self.name.to_owned(),
             self.dtype.to_owned(),
@@ -234,7 +282,8 @@ impl Timing {
             self.threads.to_string(),
             seconds(self.seconds_min),
             seconds(self.seconds_median),
-            three(self.gflops),
+            three(self.gvalues_per_s),
+            if self.flops > 0.0 { three(self.gflops) } else { String::new() },
             three(self.gbytes_per_s),
             self.bound.to_owned(),
             percent(self.roofline),
@@ -298,14 +347,14 @@ mod tests {
 
     #[test]
     fn the_floor_is_the_slower_of_arithmetic_and_traffic() {
-        let compute = Work { flops: 1e9, read: 1e3, written: 0.0 };
+        let compute = Work { values: 1.0, flops: 1e9, read: 1e3, written: 0.0 };
         assert_eq!(floor(&compute, "f64", &peaks()), (0.01, "flops"));
         assert_eq!(floor(&compute, "f32", &peaks()), (0.005, "flops"));
-        let reading = Work { flops: 1.0, read: 40e6, written: 0.0 };
+        let reading = Work { values: 1.0, flops: 1.0, read: 40e6, written: 0.0 };
         assert_eq!(floor(&reading, "f64", &peaks()), (0.001, "bytes"));
-        let copying = Work { flops: 1.0, read: 10e6, written: 10e6 };
+        let copying = Work { values: 1.0, flops: 1.0, read: 10e6, written: 10e6 };
         assert_eq!(floor(&copying, "f64", &peaks()), (0.001, "bytes"));
-        let cached = Work { flops: 1.0, read: 1e5, written: 0.0 };
+        let cached = Work { values: 1.0, flops: 1.0, read: 1e5, written: 0.0 };
         assert_eq!(floor(&cached, "f64", &peaks()), (1e-6, "bytes"));
     }
 
