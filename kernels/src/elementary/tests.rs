@@ -315,17 +315,17 @@ fn odd_functions_are_odd_to_the_last_bit_and_zeros_keep_their_sign() {
 
 #[test]
 fn special_values() {
-    let inf = f64::INFINITY;
+    const INF: f64 = f64::INFINITY;
     type Case = (Vectorized<f64>, Vectorized<f32>, &'static [(f64, f64)]);
     let cases: [Case; 8] = [
-        (exp, exp, &[(0.0, 1.0), (-0.0, 1.0), (inf, inf), (-inf, 0.0), (1e30, inf)]),
-        (expm1, expm1, &[(inf, inf), (-inf, -1.0), (-1e30, -1.0)]),
-        (ln, ln, &[(1.0, 0.0), (0.0, -inf), (-0.0, -inf), (inf, inf), (-1.0, f64::NAN)]),
-        (log1p, log1p, &[(-1.0, -inf), (inf, inf), (-2.0, f64::NAN), (-inf, f64::NAN)]),
-        (tanh, tanh, &[(inf, 1.0), (-inf, -1.0), (1e30, 1.0), (20.0, 1.0), (-22.0, -1.0)]),
-        (sigmoid, sigmoid, &[(0.0, 0.5), (inf, 1.0), (-inf, 0.0), (1e30, 1.0)]),
-        (erf, erf, &[(inf, 1.0), (-inf, -1.0), (7.0, 1.0), (-1e30, -1.0)]),
-        (erfc, erfc, &[(0.0, 1.0), (inf, 0.0), (-inf, 2.0), (30.0, 0.0), (-9.0, 2.0)]),
+        (exp, exp, &[(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0), (1e30, INF)]),
+        (expm1, expm1, &[(INF, INF), (-INF, -1.0), (-1e30, -1.0)]),
+        (ln, ln, &[(1.0, 0.0), (0.0, -INF), (-0.0, -INF), (INF, INF), (-1.0, f64::NAN)]),
+        (log1p, log1p, &[(-1.0, -INF), (INF, INF), (-2.0, f64::NAN), (-INF, f64::NAN)]),
+        (tanh, tanh, &[(INF, 1.0), (-INF, -1.0), (1e30, 1.0), (20.0, 1.0), (-22.0, -1.0)]),
+        (sigmoid, sigmoid, &[(0.0, 0.5), (INF, 1.0), (-INF, 0.0), (1e30, 1.0)]),
+        (erf, erf, &[(INF, 1.0), (-INF, -1.0), (7.0, 1.0), (-1e30, -1.0)]),
+        (erfc, erfc, &[(0.0, 1.0), (INF, 0.0), (-INF, 2.0), (30.0, 0.0), (-9.0, 2.0)]),
     ];
     for isa in Isa::available() {
         for (double, single, pairs) in cases {
