@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use faer::{Mat, MatRef};
 use hesse::krylov::{
-    Diagonal as DiagonalOf, Estimate, EstimateStatus, Probes, Trace, TraceEstimate,
+    DiagonalEstimator, Estimate, EstimateStatus, Probes, Trace, TraceEstimate,
 };
 use operators::{Dense, Diagonal, Normals, dot, on_threads, orthonormal, outliers};
 use proptest::prelude::*;
@@ -36,7 +36,7 @@ fn golden() {
     for (j, (got, want)) in got.terms.iter().zip(array("hutchinson_terms")).enumerate() {
         close(&format!("hutchinson term {j}"), *got, *want, bound);
     }
-    let got = DiagonalOf::new(24).run_with(&a, probes).unwrap();
+    let got = DiagonalEstimator::new(24).run_with(&a, probes).unwrap();
     for (i, (got, want)) in got.values.iter().zip(array("hutch_diag")).enumerate() {
         close(&format!("diagonal {i}"), *got, *want, bound);
     }
@@ -73,7 +73,7 @@ fn signs_are_exact_for_a_diagonal_operator() {
             close("trace", got.value, trace, 1e-12);
             assert_eq!(got.products, m);
         }
-        let got = DiagonalOf::new(3).run(&a).unwrap();
+        let got = DiagonalEstimator::new(3).run(&a).unwrap();
         assert_eq!((got.values, got.standard_errors), (a.0, vec![0.0; n]));
     }
 }
@@ -81,7 +81,7 @@ fn signs_are_exact_for_a_diagonal_operator() {
 #[test]
 fn the_diagonal_and_its_errors() {
     let a = Dense::with_spectrum(&outliers(80), 5);
-    let got = DiagonalOf::new(200).seed(2).run(&a).unwrap();
+    let got = DiagonalEstimator::new(200).seed(2).run(&a).unwrap();
     let mut beyond = 0;
     for i in 0..a.n {
         let (diagonal, row) = (a.elements[i * (a.n + 1)], &a.elements[i * a.n..(i + 1) * a.n]);
@@ -270,8 +270,8 @@ fn any_scale() {
         let single = trace.run(&a.single()).unwrap();
         close("f32", single.value, want.value, 60.0 * 15.0 * 8.0 * f64::from(f32::EPSILON));
     }
-    let diagonal = DiagonalOf::new(10).run(&a).unwrap().values;
-    let large = DiagonalOf::new(10).run(&a.scaled(2_f64.powi(900))).unwrap().values;
+    let diagonal = DiagonalEstimator::new(10).run(&a).unwrap().values;
+    let large = DiagonalEstimator::new(10).run(&a.scaled(2_f64.powi(900))).unwrap().values;
     assert!(diagonal.iter().zip(&large).all(|(a, b)| a * 2_f64.powi(900) == *b));
     // A trace that no number holds is an error, not an infinity.
     let error = Trace::exact().run(&Diagonal(vec![1.5e308; 2])).unwrap_err().to_string();
@@ -317,7 +317,7 @@ fn a_callback_sees_every_block_and_can_stop() {
     let got = Trace::exact().block(4).progress(&stop).run(&a).unwrap();
     assert_eq!((got.status, got.samples), (EstimateStatus::Interrupted, 4));
     assert_eq!(got.standard_error, f64::INFINITY);
-    let got = DiagonalOf::new(9).block(2).progress(&stop).run(&a).unwrap();
+    let got = DiagonalEstimator::new(9).block(2).progress(&stop).run(&a).unwrap();
     assert_eq!((got.status, got.samples), (EstimateStatus::Interrupted, 2));
 }
 
@@ -379,11 +379,11 @@ fn bad_input_is_named() {
     let error = Trace::xnystrace(12).run(&negative).unwrap_err().to_string();
     assert!(error.starts_with("operator of xnystrace: expected a positive semidefinite one, got "));
 
-    let text = |d: DiagonalOf<'_>| d.run(&a).unwrap_err().to_string();
-    assert_eq!(text(DiagonalOf::new(0)), "products: expected at least 1, got 0");
-    assert_eq!(text(DiagonalOf::new(1).block(0)), "block: expected at least 1, got 0");
+    let text = |d: DiagonalEstimator<'_>| d.run(&a).unwrap_err().to_string();
+    assert_eq!(text(DiagonalEstimator::new(0)), "products: expected at least 1, got 0");
+    assert_eq!(text(DiagonalEstimator::new(1).block(0)), "block: expected at least 1, got 0");
     let probes = Mat::<f64>::from_fn(40, 1, |_, _| 0.5);
-    let error = DiagonalOf::new(1).run_with(&a, probes.as_ref()).unwrap_err().to_string();
+    let error = DiagonalEstimator::new(1).run_with(&a, probes.as_ref()).unwrap_err().to_string();
     assert_eq!(error, "element 0 of probe 0: expected 1 or -1, got 0.5");
 }
 

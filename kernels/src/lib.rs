@@ -15,6 +15,7 @@ mod lanes;
 pub mod level1;
 pub mod loss;
 mod missing;
+pub mod optimizer_step;
 pub mod oracle;
 pub mod oracle_functions;
 pub mod panel;
