@@ -6,7 +6,7 @@ mod numerics;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
-pub use numerics::{krylov, parallel, random};
+pub use numerics::{krylov, optimize, parallel, random};
 
 pub use faer;
 pub use sprs;

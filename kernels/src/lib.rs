@@ -10,6 +10,7 @@
 mod isa;
 mod lanes;
 mod missing;
+pub mod optimizer_step;
 pub mod oracle;
 pub mod panel;
 pub mod philox;

@@ -1,5 +1,6 @@
 //! Numerical methods that know nothing of networks or papers.
 
 pub mod krylov;
+pub mod optimize;
 pub mod parallel;
 pub mod random;
