@@ -1,4 +1,28 @@
 //! `hesse`: a numerical engine for theories of neural computation.
+//!
+//! # The house
+//!
+//! | Room | What it computes |
+//! |---|---|
+//! | [`krylov`] | what can be learned of an operator that can only be multiplied with vectors |
+//! | [`parallel`] | work in fixed shards, results in a fixed order: the same bits for any number of threads |
+//! | [`Error`] | what is wrong with an input: the thing, what was expected, what came |
+//! | [`Isa`], [`Real`] | the instruction set of the kernels, and the two storage types |
+//!
+//! A room uses the rooms below it, never a room above.
+//!
+//! # Conventions
+//!
+//! - **Shapes.** Matrices are samples × features, [`faer`] matrices with any strides; sparse ones
+//!   are [`sprs`]. Both crates are re-exported.
+//! - **Precision.** `f32` and `f64` storage through [`Real`]; sums over samples, dot products and
+//!   reported scalars are accumulated in `f64`.
+//! - **Same bits.** A result does not depend on the number of threads, only on the seed and on the
+//!   instruction set. `HESSE_ISA=scalar|v3|v4|neon` forces that of our kernels; dense products are
+//!   done by `faer` and `matrixmultiply`, which choose their own.
+//! - **Threads** are those of rayon's current pool; nobody's global pool is touched.
+//! - **Bad input** is refused at the door with an [`Error`]; an iteration limit is none: the best
+//!   iterate comes back with its status and residual.
 #![forbid(unsafe_code)]
 
 pub mod error;
