@@ -3,9 +3,7 @@
 
 use hesse::io::Archive;
 use hesse::krylov::LinearOperator;
-use hesse::network::layer::{
-    Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent,
-};
+use hesse::network::layer::{Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent};
 use hesse::network::layers::{Dense, Sequential};
 use hesse::network::{Activation, Dataset, Initializer, Loss, Network, Objective, Targets};
 
@@ -94,11 +92,7 @@ impl Layer<f64> for TanhRecurrence {
             shape,
             initializer: Initializer::UniformFanIn,
         };
-        vec![
-            spec("recurrent", vec![h, h]),
-            spec("input", vec![h, m]),
-            spec("bias", vec![h]),
-        ]
+        vec![spec("recurrent", vec![h, h]), spec("input", vec![h, m]), spec("bias", vec![h])]
     }
 
     fn kept_features(&self) -> usize {
@@ -239,7 +233,8 @@ impl Layer<f64> for TanhRecurrence {
             let (k, b) = (row / samples, row % samples);
             let a = self.states(states, b);
             let (deltas, g) = (self.states(errors.array(0), b), self.states(errors.array(1), b));
-            let (h_dot, z_dot) = (self.states(tangents.array(0), row), self.states(tangents.array(1), row));
+            let (h_dot, z_dot) =
+                (self.states(tangents.array(0), row), self.states(tangents.array(1), row));
             let mut g_dot = output_error[row * h..][..h].to_vec();
             for t in (0..steps).rev() {
                 let at = t * h..(t + 1) * h;
@@ -282,7 +277,10 @@ impl Layer<f64> for TanhRecurrence {
 
 #[test]
 fn gradient_and_curvature_through_time_equal_the_reference() {
-    let file = Archive::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/flatness/rnn_final_mse.npz"));
+    let file = Archive::read(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/golden/flatness/rnn_final_mse.npz"
+    ));
     let file = file.unwrap();
     let array = |name: &str| file.get(name).unwrap().to_f64().unwrap();
     let dims = file.get("dims").unwrap().to_indices().unwrap();
@@ -310,15 +308,20 @@ fn gradient_and_curvature_through_time_equal_the_reference() {
     // V is P × k; a block is k vectors of P.
     let (p, v) = (theta.len(), array("V"));
     let k = v.len() / p;
-    let block: Vec<f64> = (0..k).flat_map(|j| (0..p).map(move |i| (i, j))).map(|(i, j)| v[i * k + j]).collect();
+    let block: Vec<f64> =
+        (0..k).flat_map(|j| (0..p).map(move |i| (i, j))).map(|(i, j)| v[i * k + j]).collect();
     let rows = |operator: &dyn LinearOperator<f64>| {
         let mut y = vec![0.0; k * p];
         operator.apply_block(&block, &mut y);
-        (0..p).flat_map(|i| (0..k).map(move |j| (i, j))).map(|(i, j)| y[j * p + i]).collect::<Vec<_>>()
+        (0..p)
+            .flat_map(|i| (0..k).map(move |j| (i, j)))
+            .map(|(i, j)| y[j * p + i])
+            .collect::<Vec<_>>()
     };
     check("HV", &rows(&point.hessian()));
     check("GV", &rows(&point.gauss_newton()));
     let h = point.hessian().to_matrix().unwrap();
-    let triangle: Vec<f64> = (0..p).flat_map(|i| (0..=i).map(move |j| (i, j))).map(|(i, j)| h[(i, j)]).collect();
+    let triangle: Vec<f64> =
+        (0..p).flat_map(|i| (0..=i).map(move |j| (i, j))).map(|(i, j)| h[(i, j)]).collect();
     check("H_tri", &triangle);
 }

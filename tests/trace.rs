@@ -7,9 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use faer::{Mat, MatRef};
-use hesse::krylov::{
-    DiagonalEstimator, Estimate, EstimateStatus, Probes, Trace, TraceEstimate,
-};
+use hesse::krylov::{DiagonalEstimator, Estimate, EstimateStatus, Probes, Trace, TraceEstimate};
 use operators::{Dense, Diagonal, Normals, dot, on_threads, orthonormal, outliers};
 use proptest::prelude::*;
 
