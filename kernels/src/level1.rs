@@ -18,6 +18,7 @@ use pulp::{Simd, WithSimd};
 pub use compensated::{dot_compensated, sum_compensated};
 pub use update::{axpby, axpy, scal};
 
+use crate::lanes::Lanes;
 use crate::{Isa, Real};
 
 /// x·y. 2n flops.
@@ -175,34 +176,57 @@ impl<T: Real, F: Term<N, A>, const N: usize, const A: usize> WithSimd for Sums<'
         assert!(x.iter().all(|x| x.len() == length));
         let parts = x.map(T::as_simd::<S>);
         let mut acc = [[[simd.splat_f64s(0.0); A]; 2]; P];
-        let mut add = |x: [T::Vector<S>; N], p: usize| {
-            let wide = x.map(|x| T::widen(simd, x));
-            term.add(simd, wide.map(|x| x[0]), &mut acc[p][0]);
-            if T::wide::<S>() == 2 {
-                term.add(simd, wide.map(|x| x[1]), &mut acc[p][1]);
-            }
-        };
         let vectors = parts[0].0.len();
         assert!(parts.iter().all(|x| x.0.len() == vectors));
         let mut r = 0;
         while r + P <= vectors {
             for p in 0..P {
                 // SAFETY: r + p < vectors, the length of every slice.
-                add(parts.map(|x| unsafe { *x.0.get_unchecked(r + p) }), p);
+                let x = parts.map(|x| unsafe { *x.0.get_unchecked(r + p) });
+                add_term::<T, S, F, N, A>(simd, term, x, &mut acc[p]);
             }
             r += P;
         }
         for r in r..vectors {
-            add(parts.map(|x| x.0[r]), 0);
+            add_term::<T, S, F, N, A>(simd, term, parts.map(|x| x.0[r]), &mut acc[0]);
         }
         if !parts[0].1.is_empty() {
-            add(parts.map(|x| T::partial_load(simd, x.1)), 0);
+            let mut x = [T::splat(simd, T::ZERO); N];
+            for i in 0..N {
+                x[i] = T::partial_load(simd, parts[i].1);
+            }
+            add_term::<T, S, F, N, A>(simd, term, x, &mut acc[0]);
         }
-        core::array::from_fn(|a| {
-            let sum = |p: usize| simd.add_f64s(acc[p][0][a], acc[p][1][a]);
-            let sum = simd.add_f64s(simd.add_f64s(sum(0), sum(1)), simd.add_f64s(sum(2), sum(3)));
-            simd.reduce_sum_f64s(sum)
-        })
+        let mut out = [0.0; A];
+        for a in 0..A {
+            let mut sum = [simd.splat_f64s(0.0); P];
+            for p in 0..P {
+                sum[p] = simd.add_f64s(acc[p][0][a], acc[p][1][a]);
+            }
+            let low = simd.add_f64s(sum[0], sum[1]);
+            let high = simd.add_f64s(sum[2], sum[3]);
+            out[a] = simd.reduce_sum_f64s(simd.add_f64s(low, high));
+        }
+        out
+    }
+}
+
+/// One vector of every x to the sums of its two halves.
+#[inline(always)]
+fn add_term<T: Real, S: Simd, F: Term<N, A>, const N: usize, const A: usize>(
+    simd: S,
+    term: F,
+    x: [T::Vector<S>; N],
+    acc: &mut [[S::f64s; A]; 2],
+) {
+    let zero = simd.splat_f64s(0.0);
+    let (mut low, mut high) = ([zero; N], [zero; N]);
+    for i in 0..N {
+        [low[i], high[i]] = T::widen(simd, x[i]);
+    }
+    term.add(simd, low, &mut acc[0]);
+    if T::wide::<S>() == 2 {
+        term.add(simd, high, &mut acc[1]);
     }
 }
 
@@ -217,22 +241,18 @@ impl<T: Real> WithSimd for MaxAbs<'_, T> {
         let zero = T::splat(simd, T::ZERO);
         let mut largest = [zero; P];
         let mut nan = [zero; P];
-        let mut add = |x: T::Vector<S>, p: usize| {
-            let a = T::abs(simd, x);
-            largest[p] = T::select(simd, T::less_than(simd, largest[p], a), a, largest[p]);
-            nan[p] = T::select(simd, T::equal(simd, x, x), nan[p], x);
-        };
         let mut pieces = body.chunks_exact(P);
         for piece in pieces.by_ref() {
             for p in 0..P {
-                add(piece[p], p);
+                keep_largest::<T, S>(simd, piece[p], &mut largest[p], &mut nan[p]);
             }
         }
         for &x in pieces.remainder() {
-            add(x, 0);
+            keep_largest::<T, S>(simd, x, &mut largest[0], &mut nan[0]);
         }
         if !tail.is_empty() {
-            add(T::partial_load(simd, tail), 0);
+            let x = T::partial_load(simd, tail);
+            keep_largest::<T, S>(simd, x, &mut largest[0], &mut nan[0]);
         }
         let mut result = 0.0;
         for v in largest.into_iter().chain(nan) {
@@ -247,6 +267,19 @@ impl<T: Real> WithSimd for MaxAbs<'_, T> {
     }
 }
 
+/// Keeps |x| where it is larger, and x itself where it is NaN.
+#[inline(always)]
+fn keep_largest<T: Real, S: Simd>(
+    simd: S,
+    x: T::Vector<S>,
+    largest: &mut T::Vector<S>,
+    nan: &mut T::Vector<S>,
+) {
+    let a = T::abs(simd, x);
+    *largest = T::select(simd, T::less_than(simd, *largest, a), a, *largest);
+    *nan = T::select(simd, T::equal(simd, x, x), *nan, x);
+}
+
 struct AllFinite<'a, T>(&'a [T]);
 
 impl<T: Real> WithSimd for AllFinite<'_, T> {
@@ -255,18 +288,22 @@ impl<T: Real> WithSimd for AllFinite<'_, T> {
     fn with_simd<S: Simd>(self, simd: S) -> bool {
         const P: usize = 4;
         let (body, tail) = T::as_simd::<S>(self.0);
-        let (zero, max) = (T::splat(simd, T::ZERO), T::splat(simd, T::MAX));
-        let one = T::splat(simd, T::ONE);
+        let zero = T::splat(simd, T::ZERO);
+        // 0 x is 0 for finite x and NaN for the others, and a sum keeps NaN.
         for piece in body.chunks(64 * P) {
-            let mut bad = [zero; P];
-            for part in piece.chunks(P) {
-                for (bad, &x) in bad.iter_mut().zip(part) {
-                    let finite = T::less_equal(simd, T::abs(simd, x), max);
-                    *bad = T::select(simd, finite, *bad, one);
+            let mut sum = [zero; P];
+            let mut parts = piece.chunks_exact(P);
+            for part in parts.by_ref() {
+                for p in 0..P {
+                    sum[p] = T::mul_add(simd, part[p], zero, sum[p]);
                 }
             }
-            let bad = bad.map(|x| T::reduce_sum(simd, x));
-            if bad.iter().any(|&x| x != T::ZERO) {
+            for &x in parts.remainder() {
+                sum[0] = T::mul_add(simd, x, zero, sum[0]);
+            }
+            let low = <T as Lanes>::add(simd, sum[0], sum[1]);
+            let high = <T as Lanes>::add(simd, sum[2], sum[3]);
+            if T::reduce_sum(simd, <T as Lanes>::add(simd, low, high)) != T::ZERO {
                 return false;
             }
         }

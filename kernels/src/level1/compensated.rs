@@ -69,13 +69,11 @@ fn finish<S: Simd>(simd: S, chains: &[Chain<S::f64s>]) -> f64 {
         add(simd, &mut total, chain.s);
         total.c = simd.add_f64s(total.c, chain.c);
     }
-    let lanes = |v| -> [f64; 16] {
-        let mut lanes = [0.0; 16];
-        simd.partial_store_f64s(&mut lanes[..S::F64_LANES], v);
-        lanes
-    };
+    let (mut s, mut c) = ([0.0; 16], [0.0; 16]);
+    simd.partial_store_f64s(&mut s[..S::F64_LANES], total.s);
+    simd.partial_store_f64s(&mut c[..S::F64_LANES], total.c);
     let (mut sum, mut errors) = (0.0_f64, 0.0);
-    for (&s, &c) in lanes(total.s).iter().zip(&lanes(total.c)) {
+    for (&s, &c) in s.iter().zip(&c) {
         let next = sum + s;
         let z = next - sum;
         errors += ((sum - (next - z)) + (s - z)) + c;
@@ -83,6 +81,37 @@ fn finish<S: Simd>(simd: S, chains: &[Chain<S::f64s>]) -> f64 {
     }
     // The errors of an infinite sum are NaN and say nothing.
     if sum.is_finite() { sum + errors } else { sum }
+}
+
+/// Vector by vector: the product of x and y to the chains of the two halves.
+#[inline(always)]
+fn dot_step<T: Real, S: Simd>(
+    simd: S,
+    chains: &mut [Chain<S::f64s>; 2],
+    x: T::Vector<S>,
+    y: T::Vector<S>,
+) {
+    let (x, y) = (T::widen(simd, x), T::widen(simd, y));
+    for half in 0..2 {
+        if half < T::wide::<S>() {
+            if size_of::<T>() == 4 {
+                // The product of two f32 is exact.
+                add(simd, &mut chains[half], simd.mul_f64s(x[half], y[half]));
+            } else {
+                add_product(simd, &mut chains[half], x[half], y[half]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn sum_step<T: Real, S: Simd>(simd: S, chains: &mut [Chain<S::f64s>; 2], x: T::Vector<S>) {
+    let x = T::widen(simd, x);
+    for half in 0..2 {
+        if half < T::wide::<S>() {
+            add(simd, &mut chains[half], x[half]);
+        }
+    }
 }
 
 struct Dot2<'a, T> {
@@ -97,34 +126,21 @@ impl<T: Real> WithSimd for Dot2<'_, T> {
         let (x, x_tail) = T::as_simd::<S>(self.x);
         let (y, y_tail) = T::as_simd::<S>(self.y);
         let zero = simd.splat_f64s(0.0);
-        let mut chains = [Chain { s: zero, c: zero }; 2 * CHAINS];
-        let mut step = |p: usize, x, y| {
-            let (x, y) = (T::widen(simd, x), T::widen(simd, y));
-            for half in 0..2 {
-                if half < T::wide::<S>() {
-                    let chain = &mut chains[2 * p + half];
-                    if size_of::<T>() == 4 {
-                        // The product of two f32 is exact.
-                        add(simd, chain, simd.mul_f64s(x[half], y[half]));
-                    } else {
-                        add_product(simd, chain, x[half], y[half]);
-                    }
-                }
-            }
-        };
+        let mut chains = [[Chain { s: zero, c: zero }; 2]; CHAINS];
         let (mut xs, mut ys) = (x.chunks_exact(CHAINS), y.chunks_exact(CHAINS));
         for (x, y) in xs.by_ref().zip(ys.by_ref()) {
             for p in 0..CHAINS {
-                step(p, x[p], y[p]);
+                dot_step::<T, S>(simd, &mut chains[p], x[p], y[p]);
             }
         }
         for (&x, &y) in xs.remainder().iter().zip(ys.remainder()) {
-            step(0, x, y);
+            dot_step::<T, S>(simd, &mut chains[0], x, y);
         }
         if !x_tail.is_empty() {
-            step(0, T::partial_load(simd, x_tail), T::partial_load(simd, y_tail));
+            let (x, y) = (T::partial_load(simd, x_tail), T::partial_load(simd, y_tail));
+            dot_step::<T, S>(simd, &mut chains[0], x, y);
         }
-        finish(simd, &chains)
+        finish(simd, chains.as_flattened())
     }
 }
 
@@ -136,27 +152,19 @@ impl<T: Real> WithSimd for Sum2<'_, T> {
     fn with_simd<S: Simd>(self, simd: S) -> f64 {
         let (x, tail) = T::as_simd::<S>(self.0);
         let zero = simd.splat_f64s(0.0);
-        let mut chains = [Chain { s: zero, c: zero }; 2 * CHAINS];
-        let mut step = |p: usize, x| {
-            let x = T::widen(simd, x);
-            for half in 0..2 {
-                if half < T::wide::<S>() {
-                    add(simd, &mut chains[2 * p + half], x[half]);
-                }
-            }
-        };
+        let mut chains = [[Chain { s: zero, c: zero }; 2]; CHAINS];
         let mut xs = x.chunks_exact(CHAINS);
         for x in xs.by_ref() {
             for p in 0..CHAINS {
-                step(p, x[p]);
+                sum_step::<T, S>(simd, &mut chains[p], x[p]);
             }
         }
         for &x in xs.remainder() {
-            step(0, x);
+            sum_step::<T, S>(simd, &mut chains[0], x);
         }
         if !tail.is_empty() {
-            step(0, T::partial_load(simd, tail));
+            sum_step::<T, S>(simd, &mut chains[0], T::partial_load(simd, tail));
         }
-        finish(simd, &chains)
+        finish(simd, chains.as_flattened())
     }
 }
