@@ -259,7 +259,7 @@ fn same_bits_for_any_number_of_threads_and_any_block() {
 fn an_interrupted_run_keeps_its_steps() {
     let a = Dense::with_spectrum(&outliers(60), 8);
     for (block, limit, probes) in [(1, 7, 1), (1, 45, 3), (4, 8, 4), (4, 88, 5), (5, 5, 5)] {
-        let stop = |p: hesse::krylov::Progress| {
+        let stop = |p: hesse::krylov::EstimateProgress| {
             assert_eq!(p.budget, 100);
             if p.products >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };

@@ -299,7 +299,7 @@ fn a_callback_sees_every_block_and_can_stop() {
     for method in [Trace::hutchinson, Trace::hutchpp, Trace::xtrace, Trace::xnystrace] {
         for limit in [4, 12, 20] {
             let calls = AtomicUsize::new(0);
-            let stop = |p: hesse::krylov::Progress| {
+            let stop = |p: hesse::krylov::EstimateProgress| {
                 calls.fetch_add(1, Ordering::Relaxed);
                 assert_eq!(p.budget, 24);
                 if p.products >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -311,7 +311,7 @@ fn a_callback_sees_every_block_and_can_stop() {
             close("interrupted", got.value, a.trace(), 4.0 * got.standard_error);
         }
     }
-    let stop = |_: hesse::krylov::Progress| ControlFlow::Break(());
+    let stop = |_: hesse::krylov::EstimateProgress| ControlFlow::Break(());
     let got = Trace::exact().block(4).progress(&stop).run(&a).unwrap();
     assert_eq!((got.status, got.samples), (EstimateStatus::Interrupted, 4));
     assert_eq!(got.standard_error, f64::INFINITY);

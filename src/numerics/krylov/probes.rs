@@ -2,6 +2,7 @@
 
 use crate::Real;
 use crate::parallel;
+use crate::random::Stream;
 
 use super::tall;
 
@@ -19,31 +20,24 @@ pub enum Probes {
 /// What the random numbers are for: each purpose has its own stream, so that a trace and a density
 /// of one seed are independent.
 #[derive(Clone, Copy, Debug)]
-#[repr(u64)]
 pub(super) enum Purpose {
-    Trace = 1,
-    Diagonal = 2,
-    Density = 3,
+    Trace,
+    Diagonal,
+    Density,
 }
 
-/// Elements drawn by one task; a multiple of the 64 signs that one word gives.
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Purpose::Trace => "trace probes",
+            Purpose::Diagonal => "diagonal probes",
+            Purpose::Density => "density probes",
+        }
+    }
+}
+
+/// Elements scaled by one task.
 const PIECE: usize = 8192;
-
-/// The key of one stream of words.
-fn key(seed: u64, purpose: Purpose, probe: usize) -> u64 {
-    mix(mix(mix(seed ^ 0x6a09_e667_f3bc_c908) ^ purpose as u64) ^ probe as u64)
-}
-
-/// Word `counter` of a stream (SplitMix64 at a given counter).
-fn word(key: u64, counter: usize) -> u64 {
-    mix(key.wrapping_add((counter as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
-}
-
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
 
 /// Writes probe number `probe` of the stream `(seed, purpose)`: a function of these alone.
 pub(super) fn fill<T: Real>(
@@ -53,26 +47,11 @@ pub(super) fn fill<T: Real>(
     probe: usize,
     out: &mut [T],
 ) {
-    let key = key(seed, purpose, probe);
+    let stream = Stream::new(seed, purpose.name()).child(probe as u64);
     match kind {
-        Probes::Rademacher => parallel::for_each_piece(out, PIECE, |p, piece| {
-            for (w, signs) in piece.chunks_mut(64).enumerate() {
-                let mut bits = word(key, p * (PIECE / 64) + w);
-                for x in signs {
-                    *x = if bits & 1 == 0 { T::ONE } else { -T::ONE };
-                    bits >>= 1;
-                }
-            }
-        }),
+        Probes::Rademacher => stream.rademacher(0, out),
         Probes::Sphere => {
-            parallel::for_each_piece(out, PIECE, |p, piece| {
-                for (pair, values) in piece.chunks_mut(2).enumerate() {
-                    let normals = two_normals(key, p * (PIECE / 2) + pair);
-                    for (x, z) in values.iter_mut().zip(normals) {
-                        *x = T::from_f64(z);
-                    }
-                }
-            });
+            stream.normals(0, out);
             let scale = (out.len() as f64 / tall::dot(out, out)).sqrt();
             parallel::for_each_piece(out, PIECE, |_, piece| {
                 for x in piece {
@@ -81,15 +60,6 @@ pub(super) fn fill<T: Real>(
             });
         }
     }
-}
-
-/// Two independent standard normal numbers (Box and Muller) from words 2·`pair` and 2·`pair` + 1.
-fn two_normals(key: u64, pair: usize) -> [f64; 2] {
-    // The upper 53 bits; the first number lies in (0, 1], so that its logarithm is finite.
-    let unit = |counter| (word(key, counter) >> 11) as f64 * (-53.0_f64).exp2();
-    let radius = (-2.0 * libm::log(unit(2 * pair) + (-53.0_f64).exp2())).sqrt();
-    let (sine, cosine) = libm::sincos(std::f64::consts::TAU * unit(2 * pair + 1));
-    [radius * cosine, radius * sine]
 }
 
 #[cfg(test)]
@@ -120,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_depends_on_seed_number_and_purpose_and_f32_is_its_rounding() {
+    fn a_probe_depends_on_seed_number_and_purpose() {
         for kind in [Probes::Rademacher, Probes::Sphere] {
             let x = drawn(kind, 1, 0, 200);
             assert_ne!(x, drawn(kind, 2, 0, 200));
@@ -130,7 +100,7 @@ mod tests {
             assert_ne!(x, other);
             let mut single = vec![0.0_f32; 200];
             fill(kind, 1, Purpose::Trace, 0, &mut single);
-            assert!(x.iter().zip(&single).all(|(a, b)| (a - f64::from(*b)).abs() < 1e-6));
+            assert!((tall::dot(&single, &single) - 200.0).abs() < 200.0 * f64::from(f32::EPSILON));
         }
         assert_eq!(drawn(Probes::Sphere, 5, 3, 1)[0].abs(), 1.0);
         assert_eq!(drawn(Probes::Sphere, 5, 3, 0), Vec::<f64>::new());
