@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 
 use faer::Mat;
 use hesse::krylov::{
-    Deflated, DenseOperator, Diagonal, Eigenpairs, FnOperator, Identity, Lanczos, LinearOperator,
-    Scaled, Shifted, SparseOperator, Status, Sum, Which,
+    ConjugateGradient, Deflated, DenseOperator, Diagonal, Eigenpairs, FnOperator, Identity,
+    Lanczos, LinearOperator, Lobpcg, PowerIteration, Scaled, Shifted, SolveStatus, SparseOperator,
+    Status, Sum, Which,
 };
 use hesse::{Error, Real};
 use proptest::prelude::*;
@@ -577,5 +578,213 @@ proptest! {
             .max_products(10_000).run().unwrap();
         let norm = spectrum.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
         check(&op, &pairs, &expected(&spectrum, which, k), norm, &format!("{which:?}"));
+    }
+}
+
+fn lobpcg_spectra<T: Real>() {
+    for (name, spectrum) in spectra() {
+        // One-sided ends that forty products per wanted pair can separate without a basis.
+        if ["geometric", "clustered", "rank deficient"].contains(&name) {
+            continue;
+        }
+        let n = spectrum.len();
+        let a = cast::<T>(&with_spectrum(&spectrum, 5));
+        let op = DenseOperator::new(a.as_ref()).unwrap();
+        let stored = Mat::from_fn(n, n, |i, j| a[(i, j)].to_f64());
+        let values = stored.self_adjoint_eigenvalues(faer::Side::Lower).unwrap();
+        let norm = values.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+        for (which, k) in [(Which::Largest, 1), (Which::Largest, 4), (Which::Smallest, 3)] {
+            if k > n {
+                continue;
+            }
+            let solver = Lobpcg::new(&op).max_products(20_000).block((k + 6).min(n));
+            let solver =
+                if which == Which::Largest { solver.largest(k) } else { solver.smallest(k) };
+            let case = format!("lobpcg {} {name} {which:?} {k}", T::NAME);
+            check(&op, &solver.run().unwrap(), &expected(&values, which, k), norm, &case);
+        }
+    }
+}
+
+#[test]
+fn lobpcg_agrees_with_dense_algebra() {
+    lobpcg_spectra::<f64>();
+    lobpcg_spectra::<f32>();
+}
+
+#[test]
+fn lobpcg_gains_from_a_preconditioner_and_obeys_its_cap() {
+    // −u″ + c(x) u: the diagonal is far from constant.
+    let n = 400;
+    let c: Vec<f64> = (0..n).map(|i| 1.0 + (i % 7) as f64 * 30.0).collect();
+    let second = path(n);
+    let op = Sum::new::<f64>(&second, Diagonal::new(c.clone()).unwrap()).unwrap();
+    let inverse = Diagonal::new(c.iter().map(|c| 1.0 / (c + 2.0)).collect()).unwrap();
+    let plain = Lobpcg::new(&op).smallest(2).max_products(20_000).run().unwrap();
+    let better = Lobpcg::new(&op).smallest(2).preconditioner(&inverse).max_products(20_000);
+    let better = better.run().unwrap();
+    assert_eq!((plain.status, better.status), (Status::Converged, Status::Converged));
+    assert!(better.products < plain.products, "{} {}", better.products, plain.products);
+    assert!((better.values[0] - plain.values[0]).abs() < 1e-9);
+    for limit in [4, 5, 8, 20, 50] {
+        let pairs = Lobpcg::new(&second).largest(2).max_products(limit).run().unwrap();
+        assert_eq!(pairs.status, Status::IterationLimit);
+        assert!(pairs.products <= limit && pairs.values.len() == 2, "{limit}");
+    }
+    let text = |s: Lobpcg<'_, f64, _>| s.run().unwrap_err().to_string();
+    assert_eq!(text(Lobpcg::new(&second).largest(0)), "k: expected 1 to 400, got 0");
+    assert_eq!(
+        text(Lobpcg::new(&second).largest(3).max_products(5)),
+        "max_products: expected at least 6, got 5"
+    );
+    assert_eq!(text(Lobpcg::new(&second).largest(3).block(2)), "block: expected 3 to 400, got 2");
+}
+
+#[test]
+fn power_iteration_finds_the_largest_magnitude() {
+    let a = Diagonal::new(vec![1.0, 5.0, -10.0, 3.0]).unwrap();
+    let pair = PowerIteration::new(&a).run::<f64>().unwrap();
+    assert_eq!(pair.status, Status::Converged);
+    assert!((pair.values[0] + 10.0).abs() < 1e-12 && pair.residuals[0] <= 1e-7);
+    let a = Diagonal::new(vec![1.0, -1.0]).unwrap();
+    let pair = PowerIteration::new(&a).max_products(50).run::<f64>().unwrap();
+    assert_eq!((pair.status, pair.products), (Status::IterationLimit, 50));
+}
+
+#[test]
+fn conjugate_gradients_solve_positive_definite_systems() {
+    for (n, condition) in [(1, 1.0), (2, 10.0), (60, 1.0), (60, 1e3), (60, 1e6)] {
+        let spectrum: Vec<f64> =
+            (0..n).map(|i| f64::powf(condition, -(i as f64) / n as f64)).collect();
+        let a = with_spectrum(&spectrum, 7);
+        let op = DenseOperator::new(a.as_ref()).unwrap();
+        let mut rng = StdRng::seed_from_u64(3);
+        let x: Vec<f64> = (0..n).map(|_| random(&mut rng)).collect();
+        for exponent in [-150.0, 0.0, 150.0] {
+            let scale = 10f64.powf(exponent);
+            let b: Vec<f64> =
+                (0..n).map(|i| (0..n).map(|j| a[(i, j)] * x[j]).sum::<f64>() * scale).collect();
+            let solution = ConjugateGradient::new(&op).tolerance(1e-10).solve(&b).unwrap();
+            assert_eq!(solution.status, SolveStatus::Converged, "{n} {condition} {exponent}");
+            let norm = |v: &[f64]| v.iter().map(|v| (v / scale).powi(2)).sum::<f64>().sqrt();
+            assert!(solution.residual / scale <= 1e-10 * norm(&b));
+            let error: Vec<f64> = solution.x.iter().zip(&x).map(|(a, b)| a - b * scale).collect();
+            // ‖x − x*‖ ≤ ‖A⁻¹‖ ‖r‖, plus the rounding of b in the test itself.
+            assert!(norm(&error) <= 1.1 * condition * (1e-10 + 1e-14) * norm(&b), "{condition}");
+        }
+        let b: Vec<f64> = (0..n).map(|i| (0..n).map(|j| a[(i, j)] * x[j]).sum()).collect();
+        let cold = ConjugateGradient::new(&op).solve(&b).unwrap();
+        let near: Vec<f64> = cold.x.iter().map(|x| x * (1.0 + 1e-7)).collect();
+        let warm = ConjugateGradient::new(&op).start(&near).solve(&b).unwrap();
+        assert!(warm.iterations <= cold.iterations && warm.status == SolveStatus::Converged);
+        let exact = ConjugateGradient::new(&op).start(&x).solve(&b).unwrap();
+        assert_eq!(exact.iterations, 0);
+    }
+}
+
+#[test]
+fn conjugate_gradients_name_what_they_cannot_solve() {
+    let a = Diagonal::new(vec![1.0, -2.0, 3.0]).unwrap();
+    let solution = ConjugateGradient::new(&a).solve(&[1.0, 1.0, 1.0]).unwrap();
+    assert_eq!(solution.status, SolveStatus::Indefinite);
+    let p = solution.direction.unwrap();
+    let curvature = p[0] * p[0] - 2.0 * p[1] * p[1] + 3.0 * p[2] * p[2];
+    assert!(curvature < 0.0 && (curvature - solution.curvature.unwrap()).abs() < 1e-14);
+    // Singular, b outside the range; and inside.
+    let a = Diagonal::new(vec![1.0, 0.0]).unwrap();
+    let solution = ConjugateGradient::new(&a).solve(&[1.0, 1.0]).unwrap();
+    assert_eq!(solution.status, SolveStatus::Singular);
+    let solution = ConjugateGradient::new(&a).solve(&[1.0, 0.0]).unwrap();
+    assert_eq!((solution.status, solution.x), (SolveStatus::Converged, vec![1.0, 0.0]));
+    let zero = ConjugateGradient::new(&a).solve(&[0.0, 0.0]).unwrap();
+    assert_eq!((zero.status, zero.x, zero.products), (SolveStatus::Converged, vec![0.0; 2], 0));
+    // The limit returns the best iterate with its residual; below rounding, stagnation.
+    let op = Shifted::new(path(500), 1e-3).unwrap();
+    let b: Vec<f64> = (0..500).map(|i| f64::from(i % 5)).collect();
+    let solution = ConjugateGradient::new(&op).max_iterations(20).solve(&b).unwrap();
+    assert_eq!((solution.status, solution.iterations), (SolveStatus::IterationLimit, 20));
+    let mut y = vec![0.0; 500];
+    op.apply(&solution.x, &mut y);
+    let true_residual = y.iter().zip(&b).map(|(y, b)| (b - y).powi(2)).sum::<f64>().sqrt();
+    assert!((true_residual - solution.residual).abs() < 1e-10 * true_residual);
+    let solution = ConjugateGradient::new(&op).tolerance(1e-18).solve(&b).unwrap();
+    assert_eq!(solution.status, SolveStatus::Stagnated);
+    assert!(solution.residual < 1e-9);
+    let text =
+        |r: hesse::Result<_>| r.map(|_: hesse::krylov::Solution<f64>| ()).unwrap_err().to_string();
+    assert_eq!(
+        text(ConjugateGradient::new(&op).solve(&[1.0])),
+        "right-hand side: expected 500, got 1"
+    );
+    assert_eq!(
+        text(ConjugateGradient::new(&op).start(&[1.0]).solve(&b)),
+        "start vector: expected 500, got 1"
+    );
+    assert_eq!(
+        text(ConjugateGradient::new(&op).tolerance(0.0).solve(&b)),
+        "tolerance: expected a positive finite number, got 0"
+    );
+    assert_eq!(
+        text(ConjugateGradient::new(&op).max_iterations(0).solve(&b)),
+        "max_iterations: expected at least 1, got 0"
+    );
+    let negative = Scaled::new(Identity::new(500).unwrap(), -1.0).unwrap();
+    let error = text(ConjugateGradient::new(&op).preconditioner(&negative).solve(&b));
+    assert!(error.starts_with("preconditioner: expected positive definite"), "{error}");
+}
+
+#[test]
+fn a_preconditioner_saves_steps() {
+    let n = 300;
+    let c: Vec<f64> = (0..n).map(|i| 1.0 + f64::from(i * i) / 10.0).collect();
+    let op = Sum::new::<f64>(path(n as usize), Diagonal::new(c.clone()).unwrap()).unwrap();
+    let inverse = Diagonal::new(c.iter().map(|c| 1.0 / (c + 2.0)).collect()).unwrap();
+    let b: Vec<f64> = (0..n).map(|i| f64::from(i % 3)).collect();
+    let plain = ConjugateGradient::new(&op).solve(&b).unwrap();
+    let better = ConjugateGradient::new(&op).preconditioner(&inverse).solve(&b).unwrap();
+    assert_eq!(better.status, SolveStatus::Converged);
+    assert!(2 * better.iterations < plain.iterations);
+}
+
+/// A cube grid's Laplacian: eigenvalues known, many of them threefold.
+fn grid(edge: usize) -> (SparseOperator<f64>, Vec<f64>) {
+    let n = edge.pow(3);
+    let mut triplets = sprs::TriMat::new((n, n));
+    for i in 0..n {
+        let mut degree = 0.0;
+        for stride in [1, edge, edge * edge] {
+            let x = i / stride % edge;
+            if x > 0 {
+                triplets.add_triplet(i, i - stride, -1.0);
+                degree += 1.0;
+            }
+            if x + 1 < edge {
+                triplets.add_triplet(i, i + stride, -1.0);
+                degree += 1.0;
+            }
+        }
+        triplets.add_triplet(i, i, degree);
+    }
+    let angle = |j: usize| std::f64::consts::PI * j as f64 / edge as f64;
+    let one: Vec<f64> = (0..edge).map(|j| 2.0 - 2.0 * angle(j).cos()).collect();
+    let all = (0..n).map(|i| one[i % edge] + one[i / edge % edge] + one[i / edge / edge]).collect();
+    (SparseOperator::new(triplets.to_csr::<usize>().view()).unwrap(), all)
+}
+
+#[test]
+fn filters_find_the_same_pairs() {
+    let (op, spectrum) = grid(24);
+    for which in [Which::Largest, Which::Smallest] {
+        for block in [1, 4] {
+            let run = |filter| {
+                Lanczos::new(&op).which(which, 10).block(block).filter(filter).run().unwrap()
+            };
+            let (plain, filtered) = (run(false), run(true));
+            assert_eq!(plain.stats.filter_degree, 1);
+            assert!(filtered.stats.filter_degree > 3, "{:?}", filtered.stats);
+            let want = expected(&spectrum, which, 10);
+            check(&op, &plain, &want, 12.0, &format!("plain {which:?} {block}"));
+            check(&op, &filtered, &want, 12.0, &format!("filtered {which:?} {block}"));
+        }
     }
 }

@@ -4,10 +4,8 @@
 use std::time::Instant;
 
 use super::LinearOperator;
-use crate::{Error, Real, Result, parallel};
-
-/// Elements of one task of a check.
-const PIECE: usize = 1 << 14;
+use super::long_vectors::{all_finite, largest, scale};
+use crate::{Error, Isa, Real, Result};
 
 /// The operator 2ˢA, s = 0 unless the elements of the first products are extreme.
 pub(super) struct CountedProducts<'a, T, A: ?Sized> {
@@ -52,42 +50,21 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> CountedProducts<'a, T, A> {
         let clock = Instant::now();
         self.operator.apply_block(x, y);
         let n = self.dimension();
-        // A piece with a NaN or an infinity has no largest element below infinity.
-        let largest = parallel::reduce(
-            y.len().div_ceil(PIECE),
-            |piece| {
-                let y = &y[piece * PIECE..y.len().min((piece + 1) * PIECE)];
-                // NaN must not get lost in a maximum: select it, and keep it once there.
-                y.iter().fold(T::ZERO, |largest, &y| {
-                    let y = if y < T::ZERO { -y } else { y };
-                    if y <= largest { largest } else { y }
-                })
-            },
-            |a, b| *a = if b <= *a { *a } else { b },
-        )
-        .unwrap_or(T::ZERO);
-        let finite = y.iter().all(|y| y.is_finite());
-        if !finite {
+        let isa = Isa::current();
+        if !all_finite(isa, y) {
             let index = y.iter().position(|y| !y.is_finite()).unwrap_or(0);
             let what = format!("product {} of the operator", self.count + index / n + 1);
             return Err(Error::NonFinite { what, index: index % n, value: y[index].to_f64() });
         }
-        let largest = largest.to_f64();
-        let scale = match self.scale {
-            Some(scale) => scale,
-            None if largest > 0.0 => {
-                let scale = comfortable_scale::<T>(largest);
-                self.scale = Some(scale);
-                scale
+        let factor = self.scale.unwrap_or_else(|| {
+            let largest = largest(isa, y);
+            if largest == 0.0 {
+                return 1.0;
             }
-            None => 1.0,
-        };
-        if scale != 1.0 {
-            parallel::for_each_piece(y, PIECE, |_, y| {
-                for y in y {
-                    *y = T::from_f64(y.to_f64() * scale);
-                }
-            });
+            *self.scale.insert(comfortable_scale::<T>(largest))
+        });
+        if factor != 1.0 {
+            scale(isa, factor, y);
         }
         self.count += x.len() / n;
         self.seconds += clock.elapsed().as_secs_f64();

@@ -5,6 +5,7 @@ use std::time::Instant;
 use faer::Mat;
 
 use super::basis::Basis;
+use super::start_vectors::fill_normal;
 use super::symmetric_eigen::symmetric_eigen;
 use crate::{Isa, Real, Result};
 
@@ -213,6 +214,24 @@ impl<T: Real> KrylovSpace<T> {
         let clock = Instant::now();
         let y = ritz.columns(chosen);
         let vectors = self.basis.combination(self.fixed..self.fixed + self.size, &y);
+        self.vector_seconds += clock.elapsed().as_secs_f64();
+        vectors
+    }
+
+    /// `count` random combinations of the Ritz vectors at `chosen`, one after the other.
+    pub fn mixtures(&mut self, ritz: &Ritz, chosen: &[usize], count: usize) -> Vec<T> {
+        let clock = Instant::now();
+        let (size, y) = (self.size, ritz.columns(chosen));
+        let mut weights = vec![0.0; chosen.len() * count];
+        self.stream += 1;
+        fill_normal::<f64>(self.seed, self.stream, &mut weights);
+        let mut mixed = vec![0.0; size * count];
+        for (mixed, weights) in mixed.chunks_exact_mut(size).zip(weights.chunks(chosen.len())) {
+            for (y, weight) in y.chunks_exact(size).zip(weights) {
+                mixed.iter_mut().zip(y).for_each(|(m, y)| *m += weight * y);
+            }
+        }
+        let vectors = self.basis.combination(self.fixed..self.fixed + size, &mixed);
         self.vector_seconds += clock.elapsed().as_secs_f64();
         vectors
     }

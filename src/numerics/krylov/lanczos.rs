@@ -3,15 +3,20 @@
 //! [`Lobpcg`](super::Lobpcg).
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use faer::Mat;
 
 use super::LinearOperator;
 use super::basis::Basis;
+use super::chebyshev::ChebyshevFilter;
 use super::combined_operators::orthonormal_basis;
 use super::counted_products::CountedProducts;
 use super::eigenpairs::{Callback, Eigenpairs, Pairs, Progress, Stats, Status, error_bounds};
 use super::krylov_space::{KrylovSpace, Ritz};
+use super::options::{
+    check_count, check_start, check_tolerance, default_tolerance, residual_bound,
+};
 use super::selection::Which;
 use crate::{Error, Real, Result};
 
@@ -55,7 +60,8 @@ pub struct Lanczos<'a, T: Real, A: LinearOperator<T> + ?Sized> {
     wanted: usize,
     tolerance: Option<f64>,
     subspace: Option<usize>,
-    block: usize,
+    block: Option<usize>,
+    filter: bool,
     max_products: Option<usize>,
     seed: u64,
     start: &'a [T],
@@ -74,7 +80,8 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> Lanczos<'a, T, A> {
             wanted: 1,
             tolerance: None,
             subspace: None,
-            block: 1,
+            block: None,
+            filter: true,
             max_products: None,
             seed: 0,
             start: &[],
@@ -127,11 +134,19 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> Lanczos<'a, T, A> {
         Self { subspace: Some(m), ..self }
     }
 
-    /// Vectors that are multiplied together; default 1. More where products share reads or
+    /// Vectors that are multiplied together; default 4 where the operator's products are cheap
+    /// (see [`LinearOperator::bytes_per_product`]), else 1. More where products share reads or
     /// eigenvalues are multiple.
     #[must_use]
     pub fn block(self, b: usize) -> Self {
-        Self { block: b, ..self }
+        Self { block: Some(b), ..self }
+    }
+
+    /// Whether Chebyshev polynomials of the operator may take its place, where its products are
+    /// cheaper than orthogonalisation and one end of the spectrum is wanted; default yes.
+    #[must_use]
+    pub fn filter(self, filter: bool) -> Self {
+        Self { filter, ..self }
     }
 
     /// No more products than this, all included; default 1000 + 200k.
@@ -189,7 +204,9 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> Lanczos<'a, T, A> {
         }
         let tolerance = self.tolerance.unwrap_or(default_tolerance::<T>());
         check_tolerance(tolerance)?;
-        check_count("block", self.block, n)?;
+        let bytes = self.operator.bytes_per_product();
+        let block = self.block.unwrap_or(if bytes.is_some() { 4.min(n) } else { 1 });
+        check_count("block", block, n)?;
         let limit = self.max_products.unwrap_or_else(|| 1000 + 200 * self.wanted);
         check_count("max_products", limit, usize::MAX)?;
         check_start(self.start, n)?;
@@ -199,7 +216,7 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> Lanczos<'a, T, A> {
         let least = dimension.min(self.wanted + 1);
         let subspace = self
             .subspace
-            .unwrap_or((2 * self.wanted + 10).max(20).max(self.wanted + 8 * self.block))
+            .unwrap_or((2 * self.wanted + 10).max(20).max(self.wanted + 8 * block))
             .min(dimension);
         if subspace < least {
             let expected = format!("at least {least}");
@@ -211,9 +228,14 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> Lanczos<'a, T, A> {
             which: self.which,
             wanted: self.wanted,
             tolerance,
-            // Room for the kept vectors and two blocks, whatever the options say.
-            subspace: subspace.max((self.wanted + 2 * self.block).min(dimension)),
-            block: self.block,
+            // Room for the wanted, some neighbours and two blocks, whatever the options say.
+            subspace: subspace.max((self.wanted + 4 + 2 * block).min(dimension)),
+            block,
+            filter: None,
+            may_filter: self.filter
+                && matches!(self.which, Which::Largest | Which::Smallest)
+                // Elements that a product's share of a Gram-Schmidt pass moves, thrice.
+                && bytes.is_some_and(|b| b <= 3 * subspace * n * size_of::<T>() / block),
             seed: self.seed,
             stream: 0,
             norm: 0.0,
@@ -229,48 +251,6 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> Lanczos<'a, T, A> {
     }
 }
 
-/// 10⁻⁸, or what the storage type can hold.
-pub(super) fn default_tolerance<T: Real>() -> f64 {
-    if size_of::<T>() == 4 { 1e-5 } else { 1e-8 }
-}
-
-pub(super) fn check_tolerance(tolerance: f64) -> Result<()> {
-    if tolerance > 0.0 && tolerance.is_finite() {
-        return Ok(());
-    }
-    Err(Error::range("tolerance", "a positive finite number", tolerance))
-}
-
-pub(super) fn check_count(what: &str, got: usize, most: usize) -> Result<()> {
-    if (1..=most).contains(&got) {
-        return Ok(());
-    }
-    let expected =
-        if most == usize::MAX { "at least 1".to_owned() } else { format!("1 to {most}") };
-    Err(Error::range(what, expected, got))
-}
-
-pub(super) fn check_start<T: Real>(start: &[T], n: usize) -> Result<()> {
-    if start.len() % n != 0 {
-        let expected = (n, start.len().div_ceil(n));
-        return Err(Error::shape("start vectors", expected, (start.len(), 1)));
-    }
-    crate::error::check_finite("start vectors", start)?;
-    for (i, vector) in start.chunks_exact(n).enumerate() {
-        if vector.iter().all(|x| *x == T::ZERO) {
-            return Err(Error::range(format!("start vector {i}"), "a vector that is not zero", 0));
-        }
-    }
-    Ok(())
-}
-
-/// The residual that counts as converged: see [`Lanczos`].
-pub(super) fn residual_bound<T: Real>(tolerance: f64, value: f64, norm: f64) -> f64 {
-    let floor = libm::cbrt(f64::EPSILON).powi(2) * norm;
-    let rounding = 10.0 * T::EPSILON.to_f64();
-    (tolerance * value.abs().max(floor)).max(tolerance.min(rounding) * norm)
-}
-
 /// How a phase of the search ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -278,6 +258,12 @@ enum End {
     Limit,
     Stagnated,
     Interrupted,
+}
+
+/// Ritz values and residuals of the operator, whatever polynomial of it the space was made with.
+struct View {
+    values: Vec<f64>,
+    estimates: Vec<f64>,
 }
 
 struct Search<'a, T: Real, A: LinearOperator<T> + ?Sized> {
@@ -288,6 +274,8 @@ struct Search<'a, T: Real, A: LinearOperator<T> + ?Sized> {
     tolerance: f64,
     subspace: usize,
     block: usize,
+    filter: Option<ChebyshevFilter>,
+    may_filter: bool,
     seed: u64,
     stream: u64,
     /// Largest |Ritz value|: a lower bound of ‖A‖.
@@ -319,10 +307,46 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
         residual_bound::<T>(self.tolerance, value, self.norm)
     }
 
+    /// Products that the next block of `space` takes.
+    fn next_cost(&self, space: &KrylovSpace<T>) -> usize {
+        space.width() * self.filter.map_or(1, |filter| filter.degree)
+    }
+
     /// One block of products.
     fn expand(&mut self, space: &mut KrylovSpace<T>) -> Result<()> {
         let products = &mut self.products;
-        space.expand(|x, y| products.multiply(x, y))
+        let before = products.seconds;
+        let filter = self.filter;
+        space.expand(|x, y| match filter {
+            Some(filter) => {
+                let clock = Instant::now();
+                filter.apply(products, x, y)?;
+                // The recurrence between the products is work on vectors.
+                self.stats.vector_seconds +=
+                    clock.elapsed().as_secs_f64() - (products.seconds - before);
+                Ok(())
+            }
+            None => products.multiply(x, y),
+        })
+    }
+
+    /// The Ritz pairs of `space`, of the operator itself.
+    fn ritz(&mut self, space: &mut KrylovSpace<T>) -> Result<(Ritz, View)> {
+        let ritz = space.ritz().ok_or_else(not_finite)?;
+        let view = match self.filter {
+            None => {
+                self.norm = self.norm.max(space.norm());
+                View { values: ritz.values.clone(), estimates: ritz.estimates.clone() }
+            }
+            Some(filter) => {
+                let pairs = || ritz.values.iter().zip(&ritz.estimates);
+                View {
+                    values: ritz.values.iter().map(|&theta| filter.inverse(theta)).collect(),
+                    estimates: pairs().map(|(&t, &r)| filter.residual(t, r)).collect(),
+                }
+            }
+        };
+        Ok((ritz, view))
     }
 
     fn report(&mut self, converged: usize, residual: f64) -> bool {
@@ -339,20 +363,17 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
 
     /// Searches until the wanted pairs have converged. The flag: nothing can have been missed.
     fn first_phase(&mut self, start: &[T]) -> Result<(Pairs<T>, End, bool)> {
-        let n = self.products.dimension();
         let start = self.start_block(start);
         // With one product left for each residual; at least one product is made.
-        let block = self.block.min((self.products.left() / 2).max(1));
-        let id = (self.seed, self.stream);
-        let excluded = (&self.excluded.0, self.excluded.1);
-        let mut space = KrylovSpace::new(excluded, n, self.subspace, block, &start, id);
+        self.block = self.block.min((self.products.left() / 2).max(1));
+        let mut space = self.new_space(&start);
         let mut sharper = 1.0;
         let mut unchecked = 0;
         loop {
             self.expand(&mut space)?;
             unchecked += space.width().max(1);
             let reserve = self.wanted.min(space.size() + space.width());
-            let out_of_products = self.products.left() < space.width() + reserve;
+            let out_of_products = self.products.left() < self.next_cost(&space) + reserve;
             let last = out_of_products || space.is_exhausted() || !space.has_room();
             if !last && (space.size() < self.wanted || unchecked * 10 < space.size()) {
                 if !self.report(0, f64::INFINITY) {
@@ -361,54 +382,132 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
                 continue;
             }
             unchecked = 0;
-            let Some(ritz) = space.ritz() else {
-                return Err(not_finite());
-            };
-            self.norm = self.norm.max(space.norm());
-            let order = self.which.preference(&ritz.values);
+            let (ritz, view) = self.ritz(&mut space)?;
+            let order = self.which.preference(&view.values);
             let best = &order[..self.wanted.min(order.len())];
             let rounding = T::EPSILON.to_f64() * self.norm;
             let below = |i: &usize| {
-                ritz.estimates[*i] <= (sharper * self.bound(ritz.values[*i])).max(rounding)
+                view.estimates[*i] <= (sharper * self.bound(view.values[*i])).max(rounding)
             };
             let converged = best.iter().filter(|i| below(i)).count();
-            let largest = best.iter().map(|&i| ritz.estimates[i]).fold(0.0, f64::max);
+            let largest = best.iter().map(|&i| view.estimates[i]).fold(0.0, f64::max);
             let enough = best.len() == self.wanted;
             let estimate = if enough { largest } else { f64::INFINITY };
-            if enough && converged == self.wanted && self.products.left() >= self.wanted {
+            let mut unfilter = false;
+            if enough
+                && converged == self.wanted
+                && self.products.left() >= self.wanted
+                && self.opposite_end_is_settled(&view, &order)
+            {
                 let pairs = self.measure(&mut space, &ritz, best)?;
-                self.remember_others(&ritz, &order[self.wanted..]);
-                let settled =
-                    (0..self.wanted).all(|i| pairs.residuals[i] <= self.bound(pairs.values[i]));
-                let finished = space.is_exhausted();
+                self.remember_others(&view, &order[self.wanted..]);
+                let beyond = |v: &f64| self.filter.is_none_or(|filter| filter.is_beyond(*v));
+                let as_wanted = pairs.values.iter().all(beyond);
+                let settled = as_wanted && self.settled(&pairs);
                 if settled {
-                    self.absorb_times(&space);
-                    self.stream = space.stream();
-                    return Ok((pairs, End::Converged, finished));
+                    self.absorb(&space);
+                    return Ok((pairs, End::Converged, space.is_exhausted()));
                 }
                 // The estimates promised more than rounding allows, or rounding has crept in.
-                let end = if finished || largest <= rounding {
-                    Some(End::Stagnated)
-                } else if self.products.left() < space.width() + self.wanted {
-                    Some(End::Limit)
-                } else {
-                    None
-                };
-                if let Some(end) = end {
-                    self.absorb_times(&space);
-                    return Ok((pairs, end, finished));
+                let stuck = self.filter.is_none() && (space.is_exhausted() || largest <= rounding);
+                if stuck || self.products.left() < self.next_cost(&space) + self.wanted {
+                    let end = if stuck { End::Stagnated } else { End::Limit };
+                    self.absorb(&space);
+                    return Ok((pairs, end, space.is_exhausted()));
                 }
                 sharper *= 0.1;
+                // Values inside the unwanted interval, or digits that the filter has eaten.
+                unfilter = self.filter.is_some();
             } else if !self.report(converged, estimate) {
                 return self.leave(space, End::Interrupted);
             }
-            if out_of_products || space.is_exhausted() {
+            if out_of_products || (space.is_exhausted() && !unfilter) {
                 return self.leave(space, End::Limit);
             }
-            if !space.has_room() {
-                self.restart(&mut space, &ritz, &order);
+            if unfilter {
+                self.filter = None;
+                self.may_filter = false;
+                space = self.renewed(space, &ritz, &order);
+            } else if !space.has_room() {
+                match self.better_filter(&view, &order) {
+                    Some(filter) => {
+                        self.filter = Some(filter);
+                        self.stats.filter_degree = filter.degree;
+                        space = self.renewed(space, &ritz, &order);
+                    }
+                    None => self.restart(&mut space, &ritz, &view, &order),
+                }
             }
         }
+    }
+
+    /// A space that starts from `start`, filled up with random vectors.
+    fn new_space(&mut self, start: &[T]) -> KrylovSpace<T> {
+        let excluded = (&self.excluded.0, self.excluded.1);
+        let id = (self.seed, self.stream);
+        let n = self.products.dimension();
+        let space = KrylovSpace::new(excluded, n, self.subspace, self.block, start, id);
+        self.stream = space.stream();
+        space
+    }
+
+    /// A space for another operator, that starts from mixtures of the best Ritz vectors.
+    fn renewed(
+        &mut self,
+        mut space: KrylovSpace<T>,
+        ritz: &Ritz,
+        order: &[usize],
+    ) -> KrylovSpace<T> {
+        self.restarts += 1;
+        let keep = self.kept(space.size());
+        let start = space.mixtures(ritz, &order[..keep], self.block);
+        self.absorb(&space);
+        self.new_space(&start)
+    }
+
+    /// A filter of a degree worth starting anew for.
+    fn better_filter(&self, view: &View, order: &[usize]) -> Option<ChebyshevFilter> {
+        if !self.may_filter || order.len() < self.wanted + 2 {
+            return None;
+        }
+        // By interlacing, k eigenvalues at least lie beyond the (k + 1)-th Ritz value.
+        let kept = &order[..self.kept(order.len())];
+        let cut = view.values[*kept.last()?];
+        let extreme = view.values[order[0]];
+        let far = match self.filter {
+            Some(filter) => filter.far(),
+            None => {
+                // An eigenvalue lies within the residual; let the interval be a little wider.
+                let &last = order.last()?;
+                let margin = view.estimates[last] + 0.01 * (extreme - view.values[last]).abs();
+                view.values[last] - margin.copysign(extreme - view.values[last])
+            }
+        };
+        let filter = ChebyshevFilter::new(far, cut, extreme)?;
+        let now = self.filter.map_or(1, |filter| filter.degree);
+        (2 * filter.degree >= 3 * now).then_some(filter)
+    }
+
+    /// Whether all pairs are within their bounds.
+    fn settled(&self, pairs: &Pairs<T>) -> bool {
+        let mut all = pairs.values.iter().zip(&pairs.residuals);
+        all.all(|(&value, &residual)| residual <= self.bound(value))
+    }
+
+    /// For the largest magnitudes: whether the best value of either sign that is not wanted cannot
+    /// become so. Values of one end only grow in their order; those of two ends race.
+    fn opposite_end_is_settled(&self, view: &View, order: &[usize]) -> bool {
+        if self.which != Which::LargestMagnitude {
+            return true;
+        }
+        let Some(&least) = order[..self.wanted].last() else { return true };
+        let least = view.values[least].abs();
+        let rest = &order[self.wanted..];
+        let first = |negative: bool| rest.iter().find(|&&i| (view.values[i] < 0.0) == negative);
+        [first(true), first(false)].into_iter().flatten().all(|&i| {
+            let (value, estimate) = (view.values[i], view.estimates[i]);
+            estimate <= 0.5 * (least - value.abs()) || estimate <= self.bound(value)
+        })
     }
 
     /// The start vectors, folded into one block.
@@ -424,13 +523,26 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
         block
     }
 
-    fn restart(&mut self, space: &mut KrylovSpace<T>, ritz: &Ritz, order: &[usize]) {
-        self.restarts += 1;
-        let size = space.size();
-        // Keep the wanted and some of their neighbours; leave room for two blocks at least.
+    /// How many Ritz vectors of `size` survive a restart: the wanted and some of their neighbours,
+    /// with room for two blocks at least.
+    fn kept(&self, size: usize) -> usize {
         let most = self.subspace.saturating_sub(2 * self.block).max(1);
-        let keep = (self.wanted + (size.saturating_sub(self.wanted)) * 2 / 5).min(most);
-        space.restart(ritz, &order[..keep.min(size)]);
+        (self.wanted + size.saturating_sub(self.wanted) * 2 / 5).min(most).min(size)
+    }
+
+    fn restart(&mut self, space: &mut KrylovSpace<T>, ritz: &Ritz, view: &View, order: &[usize]) {
+        self.restarts += 1;
+        let keep = self.kept(space.size());
+        if self.which != Which::LargestMagnitude {
+            return space.restart(ritz, &order[..keep]);
+        }
+        // The neighbours from either end in turn: the wanted may still change sides.
+        let (best, rest) = order.split_at(self.wanted.min(keep));
+        let values: Vec<f64> = rest.iter().map(|&i| view.values[i]).collect();
+        let turns = Which::BothEnds.preference(&values);
+        let neighbours = turns.iter().take(keep - best.len()).map(|&i| rest[i]);
+        let chosen: Vec<usize> = best.iter().copied().chain(neighbours).collect();
+        space.restart(ritz, &chosen);
     }
 
     /// Ritz pairs with residuals from the operator.
@@ -445,39 +557,38 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
         Pairs::measure(&mut self.products, vectors, |images| project(excluded, images))
     }
 
-    fn remember_others(&mut self, ritz: &Ritz, order: &[usize]) {
-        self.others = order.iter().map(|&i| (ritz.values[i], ritz.estimates[i])).collect();
+    fn remember_others(&mut self, view: &View, order: &[usize]) {
+        self.others = order.iter().map(|&i| (view.values[i], view.estimates[i])).collect();
     }
 
-    fn absorb_times(&mut self, space: &KrylovSpace<T>) {
+    /// Takes over the counters of a space that is done with.
+    fn absorb(&mut self, space: &KrylovSpace<T>) {
+        self.stream = space.stream();
         self.stats.vector_seconds += space.vector_seconds;
         self.stats.dense_seconds += space.dense_seconds;
     }
 
     /// The best pairs of an unfinished search.
     fn leave(&mut self, mut space: KrylovSpace<T>, end: End) -> Result<(Pairs<T>, End, bool)> {
-        let ritz = space.ritz().ok_or_else(not_finite)?;
-        self.norm = self.norm.max(space.norm());
-        let order = self.which.preference(&ritz.values);
+        let (ritz, view) = self.ritz(&mut space)?;
+        let order = self.which.preference(&view.values);
         let count = self.wanted.min(order.len());
         let (best, rest) = order.split_at(count);
-        self.remember_others(&ritz, rest);
+        self.remember_others(&view, rest);
         let pairs = if self.products.left() >= count {
             self.measure(&mut space, &ritz, best)?
         } else {
             // Too small a limit for a product each: the residuals that the last products left.
             Pairs {
-                values: best.iter().map(|&i| ritz.values[i]).collect(),
-                residuals: best.iter().map(|&i| ritz.estimates[i]).collect(),
+                values: best.iter().map(|&i| view.values[i]).collect(),
+                residuals: best.iter().map(|&i| view.estimates[i]).collect(),
                 vectors: space.vectors(&ritz, best),
             }
         };
-        self.absorb_times(&space);
-        let converged = count == self.wanted
-            && (0..count).all(|i| pairs.residuals[i] <= self.bound(pairs.values[i]));
+        self.absorb(&space);
         let end = match end {
-            End::Limit if converged => End::Converged,
-            End::Limit if space.is_exhausted() && count == self.wanted => End::Stagnated,
+            End::Limit if count == self.wanted && self.settled(&pairs) => End::Converged,
+            End::Limit if count == self.wanted && space.is_exhausted() => End::Stagnated,
             end => end,
         };
         Ok((pairs, end, space.is_exhausted()))
@@ -506,11 +617,10 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
             let id = (self.seed, self.stream);
             let mut space = KrylovSpace::new((&basis, fixed), n, capacity, block, &[], id);
             let Some(found) = self.search_beyond(pairs, &mut space)? else {
-                self.absorb_times(&space);
+                self.absorb(&space);
                 return Ok(false);
             };
-            self.absorb_times(&space);
-            self.stream = space.stream();
+            self.absorb(&space);
             let count = found.values.len();
             if count == 0 {
                 return Ok(true);
@@ -539,20 +649,20 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
     ) -> Result<Option<Pairs<T>>> {
         let limits = Limits::of(self.which, pairs, |value| self.bound(value));
         loop {
-            if self.products.left() < space.width() + self.wanted {
+            if self.products.left() < self.next_cost(space) + self.wanted {
                 return Ok(None);
             }
             self.expand(space)?;
-            let ritz = space.ritz().ok_or_else(not_finite)?;
-            let order = self.which.preference(&ritz.values);
+            let (ritz, view) = self.ritz(space)?;
+            let order = self.which.preference(&view.values);
             let better: Vec<usize> =
-                order.iter().copied().filter(|&i| limits.beaten_by(ritz.values[i])).collect();
-            let settled = |i: usize| ritz.estimates[i] <= 0.5 * self.bound(ritz.values[i]);
+                order.iter().copied().filter(|&i| limits.beaten_by(view.values[i])).collect();
+            let settled = |i: usize| view.estimates[i] <= 0.5 * self.bound(view.values[i]);
             // The best value on each wanted side that is not better must be known well enough to
             // say that it will not become so.
-            let decided = limits.sides(&ritz.values).into_iter().all(|i| {
-                let away = limits.distance(ritz.values[i]);
-                settled(i) || ritz.estimates[i] <= 0.1 * away
+            let decided = limits.sides(&view.values).into_iter().all(|i| {
+                let away = limits.distance(view.values[i]);
+                settled(i) || view.estimates[i] <= 0.1 * away
             });
             let done = decided && better.iter().all(|&i| settled(i));
             if !self.report(pairs.values.len(), 0.0) {
@@ -568,7 +678,7 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
                 return self.measure(space, &ritz, &better).map(Some);
             }
             if !space.has_room() {
-                self.restart(space, &ritz, &order);
+                self.restart(space, &ritz, &view, &order);
             }
         }
     }

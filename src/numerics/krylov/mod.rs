@@ -1,7 +1,9 @@
 //! Spectra, traces and densities of symmetric operators that can only be multiplied with vectors.
 
 mod basis;
+mod chebyshev;
 mod combined_operators;
+mod conjugate_gradient;
 mod counted_products;
 mod dense;
 mod dense_operator;
@@ -14,8 +16,12 @@ mod hutchpp;
 mod krylov_space;
 mod lanczos;
 mod leave_one_out;
+mod lobpcg;
+mod long_vectors;
 mod operator;
+mod options;
 mod orthonormal;
+mod power_iteration;
 mod probes;
 mod products;
 mod selection;
@@ -29,13 +35,16 @@ mod xnystrace;
 mod xtrace;
 
 pub use combined_operators::{Deflated, Diagonal, FnOperator, Identity, Scaled, Shifted, Sum};
+pub use conjugate_gradient::{ConjugateGradient, Solution, SolveStatus};
 pub use dense_operator::DenseOperator;
 pub use density::{Density, Kernel, SpectralDensity};
 pub use diagonal::{DiagonalEstimate, DiagonalEstimator};
 pub use eigenpairs::{Eigenpairs, Progress, Stats, Status};
 pub use estimate::{Estimate, EstimateStatus};
 pub use lanczos::Lanczos;
+pub use lobpcg::Lobpcg;
 pub use operator::LinearOperator;
+pub use power_iteration::PowerIteration;
 pub use probes::Probes;
 pub use products::EstimateProgress;
 pub use selection::Which;
