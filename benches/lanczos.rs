@@ -76,7 +76,9 @@ fn benches(c: &mut Criterion) {
             if let Ok(b) = std::env::var("BLOCK") {
                 l = l.block(b.parse().unwrap());
             }
-            if std::env::var("PLAIN").is_ok() { l = l.filter(false); }
+            if std::env::var("PLAIN").is_ok() {
+                l = l.filter(false);
+            }
             if let Ok(b) = std::env::var("SUBSPACE") {
                 l = l.subspace(b.parse().unwrap());
             }

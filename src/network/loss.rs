@@ -1,9 +1,13 @@
 //! Losses: value, gradient and Hessian with respect to the outputs of a network.
 
+use std::borrow::Cow;
+
+use hesse_kernels::loss;
 use serde::{Deserialize, Serialize};
 
 use super::data::Targets;
-use crate::{Error, Real, Result};
+use super::objective::Samples;
+use crate::{Error, Isa, Real, Result};
 
 /// The loss ℓ(f, y) of one sample with N outputs f.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +78,7 @@ impl Loss {
         if self == Loss::MeanSquaredError { 2.0 / outputs as f64 } else { 1.0 }
     }
 
-    /// Σ sᵢ ℓᵢ over the rows of `outputs` (of `width` each), whose targets are those of `samples`.
+    /// Σ sᵢ ℓᵢ over the rows of `outputs` (of `width` each).
     ///
     /// With `gradient`, sᵢ ∂ℓᵢ/∂f is written there. With `curvature`, what
     /// [`Loss::multiply_hessian`] needs is written there: the probabilities of cross entropy.
@@ -82,30 +86,49 @@ impl Loss {
         self,
         outputs: &[T],
         width: usize,
-        targets: &Targets<T>,
-        samples: impl Iterator<Item = usize>,
-        scales: impl Iterator<Item = f64>,
-        mut gradient: Option<&mut [T]>,
-        mut curvature: Option<&mut [T]>,
+        targets: &PreparedTargets<T>,
+        samples: &Samples<'_>,
+        scales: &Scales<T>,
+        gradient: Option<&mut [T]>,
+        curvature: Option<&mut [T]>,
     ) -> f64 {
-        let slope = self.slope(width);
-        let mut total = 0.0;
-        for (row, ((f, sample), scale)) in
-            outputs.chunks_exact(width).zip(samples).zip(scales).enumerate()
-        {
-            let range = row * width..(row + 1) * width;
-            let target = Target::of(targets, sample);
-            let gradient = gradient.as_deref_mut().map(|g| &mut g[range.clone()]);
-            total += scale
-                * match self {
-                    Loss::CrossEntropy => {
-                        let p = curvature.as_deref_mut().map(|p| &mut p[range]);
-                        cross_entropy(f, target, scale, gradient, p)
-                    }
-                    _ => 0.5 * slope * squared_error(f, target, scale * slope, gradient),
-                };
+        let isa = Isa::current();
+        let weights = scales.weights.as_deref();
+        match targets {
+            PreparedTargets::Classes(classes) => {
+                let classes = gather(classes, 1, samples);
+                let targets = loss::Targets::Classes(&classes);
+                loss::softmax_cross_entropy(
+                    isa,
+                    width,
+                    outputs,
+                    targets,
+                    weights,
+                    scales.scale,
+                    gradient,
+                    curvature,
+                )
+            }
+            PreparedTargets::Rows(rows) if self == Loss::CrossEntropy => {
+                let rows = gather(rows, width, samples);
+                let targets = loss::Targets::Probabilities(&rows);
+                loss::softmax_cross_entropy(
+                    isa,
+                    width,
+                    outputs,
+                    targets,
+                    weights,
+                    scales.scale,
+                    gradient,
+                    curvature,
+                )
+            }
+            PreparedTargets::Rows(rows) => {
+                let rows = gather(rows, width, samples);
+                let scale = scales.scale * self.slope(width);
+                loss::squared_error(isa, width, outputs, &rows, weights, scale, gradient)
+            }
         }
-        total
     }
 
     /// v ← sᵢ ∂²ℓᵢ/∂f² v for every row of every tangent in `tangents`, `[k][row][output]`.
@@ -113,18 +136,18 @@ impl Loss {
         self,
         curvature: &[T],
         width: usize,
-        scales: &[f64],
+        rows: usize,
+        scales: &Scales<T>,
         tangents: &mut [T],
     ) {
-        let slope = self.slope(width);
-        for tangents in tangents.chunks_exact_mut(width * scales.len()) {
-            for (row, (v, &scale)) in tangents.chunks_exact_mut(width).zip(scales).enumerate() {
-                if self == Loss::CrossEntropy {
-                    softmax_hessian(&curvature[row * width..][..width], scale, v);
-                } else {
-                    let factor = T::from_f64(scale * slope);
-                    v.iter_mut().for_each(|v| *v *= factor);
-                }
+        let isa = Isa::current();
+        let weights = scales.weights.as_deref();
+        for v in tangents.chunks_exact_mut(width * rows) {
+            if self == Loss::CrossEntropy {
+                loss::softmax_curvature_product(isa, width, 1, curvature, weights, scales.scale, v);
+            } else {
+                let scale = scales.scale * self.slope(width);
+                loss::squared_curvature_product(isa, width, 1, weights, scale, v);
             }
         }
     }
@@ -135,116 +158,62 @@ impl Loss {
     }
 }
 
-/// The target of one sample.
-#[derive(Clone, Copy)]
-enum Target<'a, T> {
-    Class(usize),
-    Row(&'a [T]),
+/// Factors sᵢ of the losses of a shard: a weight for each, times `scale`.
+pub(crate) struct Scales<T> {
+    pub(crate) weights: Option<Vec<T>>,
+    pub(crate) scale: f64,
 }
 
-impl<'a, T: Real> Target<'a, T> {
-    fn of(targets: &'a Targets<T>, sample: usize) -> Self {
+/// Targets in the form that the kernels of a loss read.
+#[derive(Clone, Debug)]
+pub(crate) enum PreparedTargets<T> {
+    /// Classes of cross entropy. Rows of probabilities that are all one-hot come here too: the
+    /// gradient of a class keeps digits that a difference of probabilities loses.
+    Classes(Vec<u32>),
+    /// Rows of one number an output; one-hot rows for classes under squared error.
+    Rows(Vec<T>),
+}
+
+impl<T: Real> PreparedTargets<T> {
+    /// `targets` have been checked for this loss and number of outputs.
+    pub(crate) fn new(loss: Loss, targets: &Targets<T>, outputs: usize) -> Self {
+        // Class indices are below the number of outputs; a network has far fewer than 2³².
+        let class = |c: usize| u32::try_from(c).unwrap_or(u32::MAX);
         match targets {
-            Targets::Classes(classes) => Target::Class(classes[sample]),
+            Targets::Classes(classes) if loss == Loss::CrossEntropy => {
+                PreparedTargets::Classes(classes.iter().map(|&c| class(c)).collect())
+            }
+            Targets::Classes(classes) => {
+                let mut rows = vec![T::ZERO; classes.len() * outputs];
+                for (row, &c) in rows.chunks_exact_mut(outputs).zip(classes) {
+                    row[c] = T::ONE;
+                }
+                PreparedTargets::Rows(rows)
+            }
             Targets::Rows { values, width } => {
-                let row = &values[sample * width..][..*width];
-                match row.iter().position(|&y| y == T::ONE) {
-                    // Probabilities that are one-hot are a class.
-                    Some(class) if row.iter().filter(|&&y| y != T::ZERO).count() == 1 => {
-                        Target::Class(class)
+                let one_hot = |row: &[T]| {
+                    let others = row.iter().filter(|&&y| y != T::ZERO).count();
+                    row.iter().position(|&y| y == T::ONE).filter(|_| others == 1).map(class)
+                };
+                let classes: Option<Vec<u32>> = values.chunks_exact(*width).map(one_hot).collect();
+                match classes {
+                    Some(classes) if loss == Loss::CrossEntropy => {
+                        PreparedTargets::Classes(classes)
                     }
-                    _ => Target::Row(row),
+                    _ => PreparedTargets::Rows(values.clone()),
                 }
             }
         }
     }
-
-    fn value(&self, j: usize) -> f64 {
-        match self {
-            Target::Class(class) => f64::from(u8::from(*class == j)),
-            Target::Row(y) => y[j].to_f64(),
-        }
-    }
 }
 
-/// Σ (f − y)², and scale·(f − y).
-fn squared_error<T: Real>(
-    f: &[T],
-    target: Target<'_, T>,
-    scale: f64,
-    gradient: Option<&mut [T]>,
-) -> f64 {
-    let residual = |j: usize| f[j].to_f64() - target.value(j);
-    if let Some(gradient) = gradient {
-        for (j, g) in gradient.iter_mut().enumerate() {
-            *g = T::from_f64(scale * residual(j));
+/// The rows of `values` that belong to `samples`, without a copy where they are consecutive.
+fn gather<'a, E: Copy>(values: &'a [E], width: usize, samples: &Samples<'_>) -> Cow<'a, [E]> {
+    match samples {
+        Samples::Range(range) => Cow::Borrowed(&values[range.start * width..range.end * width]),
+        Samples::Batch { indices, .. } => {
+            let row = |&i: &usize| values[i * width..][..width].iter().copied();
+            Cow::Owned(indices.iter().flat_map(row).collect())
         }
-    }
-    (0..f.len()).map(|j| residual(j).powi(2)).sum()
-}
-
-/// The cross entropy, scale·(p − y) and p. For a class y, p_y − 1 is −Σ of the other probabilities,
-/// which keeps its digits when p_y is close to 1.
-fn cross_entropy<T: Real>(
-    f: &[T],
-    target: Target<'_, T>,
-    scale: f64,
-    gradient: Option<&mut [T]>,
-    probabilities: Option<&mut [T]>,
-) -> f64 {
-    let (top, max) = f.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (j, f)| {
-        if f.to_f64() > best.1 { (j, f.to_f64()) } else { best }
-    });
-    let weight = |j: usize| if j == top { 1.0 } else { (f[j].to_f64() - max).exp() };
-    // Σ of all weights but the largest, which is 1.
-    let rest: f64 = (0..f.len()).filter(|&j| j != top).map(weight).sum();
-    let sum = 1.0 + rest;
-    if let Some(gradient) = gradient {
-        for (j, g) in gradient.iter_mut().enumerate() {
-            let difference = match target {
-                Target::Class(class) if class == j => {
-                    let others = if j == top {
-                        rest
-                    } else {
-                        (0..f.len()).filter(|&i| i != j).map(weight).sum()
-                    };
-                    -others / sum
-                }
-                Target::Class(_) => weight(j) / sum,
-                Target::Row(y) => weight(j) / sum - y[j].to_f64(),
-            };
-            *g = T::from_f64(scale * difference);
-        }
-    }
-    if let Some(p) = probabilities {
-        for (j, p) in p.iter_mut().enumerate() {
-            *p = T::from_f64(weight(j) / sum);
-        }
-    }
-    // log Σ exp f − Σ y f, from differences to the largest logit.
-    rest.ln_1p()
-        + match target {
-            Target::Class(class) => max - f[class].to_f64(),
-            Target::Row(y) => y
-                .iter()
-                .zip(f)
-                .map(|(y, f)| if *y == T::ZERO { 0.0 } else { y.to_f64() * (max - f.to_f64()) })
-                .sum(),
-        }
-}
-
-/// v ← scale · (diag p − p pᵀ) v, from differences to the entry of the largest probability: they
-/// keep their digits when that is close to 1.
-fn softmax_hessian<T: Real>(p: &[T], scale: f64, v: &mut [T]) {
-    let (top, _) = p.iter().enumerate().fold(
-        (0, T::ZERO),
-        |best, (j, &p)| {
-            if p > best.1 { (j, p) } else { best }
-        },
-    );
-    let at_top = v[top].to_f64();
-    let mean: f64 = p.iter().zip(&*v).map(|(p, v)| p.to_f64() * (v.to_f64() - at_top)).sum();
-    for (p, v) in p.iter().zip(v) {
-        *v = T::from_f64(scale * p.to_f64() * (v.to_f64() - at_top - mean));
     }
 }

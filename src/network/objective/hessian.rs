@@ -123,7 +123,8 @@ fn some_products<T: Real>(point: &Point<'_, '_, T>, x: &[T], y: &mut [T], curvat
             let tangent = buffers.error;
             tangent.resize(count * samples.len() * width, T::ZERO);
             layers.tangent(pass, tangent, buffers.tangents);
-            objective.loss.multiply_hessian(&primal.curvature, width, &scales, tangent);
+            let loss = objective.loss;
+            loss.multiply_hessian(&primal.curvature, width, samples.len(), &scales, tangent);
             let gradient = Gradients::new(sum, length);
             if curvature {
                 layers.adjoint_tangent(pass, tangent, None, gradient, buffers.tangents);

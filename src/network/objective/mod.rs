@@ -10,10 +10,12 @@ use std::borrow::Cow;
 
 pub use hessian::{GaussNewton, Hessian};
 pub use point::Point;
-use shard::{Pool, Primal, Samples, Shards, Workspace};
+pub(super) use shard::Samples;
+use shard::{Pool, Primal, Shards, Workspace};
 
 use super::data::{Dataset, check_samples};
 use super::layer::{Gradients, Keep};
+use super::loss::{PreparedTargets, Scales};
 use super::{Loss, Network, Reduction};
 use crate::error::check_finite;
 use crate::numerics::parallel;
@@ -47,6 +49,7 @@ use crate::{Error, Real, Result};
 pub struct Objective<'a, T: Real> {
     network: &'a Network<T>,
     data: Cow<'a, Dataset<T>>,
+    targets: PreparedTargets<T>,
     loss: Loss,
     reduction: Reduction,
     weights: Option<Vec<f64>>,
@@ -71,6 +74,7 @@ impl<'a, T: Real> Objective<'a, T> {
         Ok(Self {
             network,
             data: Cow::Borrowed(data),
+            targets: PreparedTargets::new(loss, data.targets(), network.outputs()),
             loss,
             reduction: Reduction::Mean,
             weights: None,
@@ -92,7 +96,9 @@ impl<'a, T: Real> Objective<'a, T> {
     /// # Errors
     /// No index, or one out of range.
     pub fn samples(mut self, samples: &[usize]) -> Result<Self> {
-        self.data = Cow::Owned(self.data.select(samples)?);
+        let data = self.data.select(samples)?;
+        self.targets = PreparedTargets::new(self.loss, data.targets(), self.network.outputs());
+        self.data = Cow::Owned(data);
         self.weights = None;
         Ok(self)
     }
@@ -204,7 +210,8 @@ impl<'a, T: Real> Objective<'a, T> {
         parallel::for_each_piece(&mut rows, length.max(1), |sample, row| {
             self.workspaces.with(|work| {
                 let samples = Samples::Range(sample..sample + 1);
-                self.primal(parameters, &samples, &[1.0], Keep::FirstOrder, Some(row), work);
+                let alone = Scales { weights: None, scale: 1.0 };
+                self.primal(parameters, &samples, &alone, Keep::FirstOrder, Some(row), work);
             });
         });
         Ok(rows)
@@ -256,45 +263,32 @@ impl<'a, T: Real> Objective<'a, T> {
     }
 
     /// Factors of the samples' losses in L.
-    fn scales(&self, samples: &Samples<'_>) -> Vec<f64> {
-        match samples {
-            Samples::Batch { indices, of } => {
-                let scale = match self.reduction {
-                    Reduction::Mean => 1.0 / *of as f64,
-                    Reduction::Sum => 1.0,
-                };
-                vec![scale; indices.len()]
+    fn scales(&self, samples: &Samples<'_>) -> Scales<T> {
+        let (weights, total) = match (samples, &self.weights) {
+            (Samples::Batch { of, .. }, _) => (None, *of as f64),
+            (Samples::Range(range), Some(weights)) => {
+                let of_shard = weights[range.clone()].iter().map(|&w| T::from_f64(w)).collect();
+                (Some(of_shard), weights.iter().sum())
             }
-            Samples::Range(range) => {
-                let (weights, total) = match &self.weights {
-                    Some(w) => (w[range.clone()].to_vec(), w.iter().sum()),
-                    None => (vec![1.0; range.len()], self.data.len() as f64),
-                };
-                match self.reduction {
-                    Reduction::Mean => weights.into_iter().map(|w| w / total).collect(),
-                    Reduction::Sum => weights,
-                }
-            }
-        }
+            (Samples::Range(_), None) => (None, self.data.len() as f64),
+        };
+        let scale = match self.reduction {
+            Reduction::Mean => 1.0 / total,
+            Reduction::Sum => 1.0,
+        };
+        Scales { weights, scale }
     }
 
     fn evaluate(
         &self,
         outputs: &[T],
         samples: &Samples<'_>,
-        scales: &[f64],
+        scales: &Scales<T>,
         gradient: Option<&mut [T]>,
         curvature: Option<&mut [T]>,
     ) -> f64 {
-        self.loss.evaluate(
-            outputs,
-            self.network.outputs(),
-            self.data.targets(),
-            samples.iter(),
-            scales.iter().copied(),
-            gradient,
-            curvature,
-        )
+        let width = self.network.outputs();
+        self.loss.evaluate(outputs, width, &self.targets, samples, scales, gradient, curvature)
     }
 
     /// Runs over the shards and adds their gradients in a fixed tree of leaves of several shards.
@@ -331,7 +325,7 @@ impl<'a, T: Real> Objective<'a, T> {
         &self,
         parameters: &[T],
         samples: &Samples<'_>,
-        scales: &[f64],
+        scales: &Scales<T>,
         keep: Keep,
         gradient: Option<&mut [T]>,
         work: &mut Workspace<T>,

@@ -4,6 +4,7 @@ use super::shard::{Primal, Samples, bytes_of};
 use super::{GaussNewton, Hessian, Objective};
 use crate::Real;
 use crate::network::layer::Keep;
+use crate::network::loss::Scales;
 
 /// The objective at one θ: value, gradient and the operators of second order, whose products reuse
 /// the primal passes that are kept here.
@@ -84,7 +85,7 @@ impl<'o, 'a, T: Real> Point<'o, 'a, T> {
         &'p self,
         s: usize,
         samples: &Samples<'_>,
-        scales: &[f64],
+        scales: &Scales<T>,
         own: &'p mut super::shard::Workspace<T>,
     ) -> (&'p Primal<T>, Buffers<'p, T>) {
         let primal = match self.kept.get(s) {

@@ -21,7 +21,8 @@ const FEWEST_SAMPLES: usize = 8;
 const LEAF_SAMPLES: usize = 512;
 
 /// The samples of one pass.
-pub(super) enum Samples<'a> {
+#[derive(Clone)]
+pub(in crate::network) enum Samples<'a> {
     /// Consecutive ones of the data.
     Range(Range<usize>),
     /// Those with these indices, out of a batch of `of`.
@@ -34,14 +35,6 @@ impl Samples<'_> {
             Samples::Range(range) => range.len(),
             Samples::Batch { indices, .. } => indices.len(),
         }
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        let (range, indices) = match self {
-            Samples::Range(range) => (range.clone(), [].as_slice()),
-            Samples::Batch { indices, .. } => (0..0, *indices),
-        };
-        range.chain(indices.iter().copied())
     }
 }
 
