@@ -77,7 +77,7 @@ pub fn softmax_cross_entropy<T: Real>(
     isa.dispatch(CrossEntropy { classes, logits, targets, weights, scale, gradient, probabilities })
 }
 
-/// v[b][k] ← scale·w_b (diag p − p pᵀ) v[b][k] for k = 0..repeat: the Hessian of
+/// `v[b][k] ← scale·w_b (diag p − p pᵀ) v[b][k]` for k = 0..repeat: the Hessian of
 /// [`softmax_cross_entropy`] in the logits, for targets that sum to 1, times tangents.
 ///
 /// `probabilities`: rows of `classes` elements; `v`: `[b][repeat][classes]`. With r the most
