@@ -20,7 +20,10 @@ fn filled<T: Real>(n: usize) -> Vec<T> {
     (0..n).map(|i| T::from_f64((i * 7919 % 1601) as f64 * 0.01 - 8.0)).collect()
 }
 
-fn functions<T: Real>(c: &mut Criterion, plain: [(&str, fn(T) -> T); 2]) {
+/// A function of `std` under its name.
+type Plain<T> = (&'static str, fn(T) -> T);
+
+fn functions<T: Real>(c: &mut Criterion, plain: [Plain<T>; 2]) {
     type Function<T> = fn(Isa, &[T], &mut [T]);
     let list: [(&str, Function<T>); 5] = [
         ("exp", elementary::exp),

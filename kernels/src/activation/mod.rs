@@ -16,8 +16,10 @@
 //! | `Silu` z σ(z) | σ + z σ' | 2 σ' + z σ'' |
 //! | `Elu` α (eᶻ − 1) for z ≤ 0, else z | α eᶻ or 1 | α eᶻ or 0 |
 //!
-//! φ keeps its relative accuracy in both tails, wherever it has none of its own zeros; ±∞ go to
-//! the limits, NaN stays NaN in all three.
+//! Where no zero is near, φ, φ' and φ'' keep their relative accuracy far into both tails: within
+//! 8 ε for φ, except that the approximate GELU has the |w| ε of its rounded argument. Near their
+//! zeros the error is below 8 ε absolute. ±∞ go to the limits; φ of NaN is NaN, and so is φ' except
+//! that of the identity.
 
 mod formulas;
 mod in_place;

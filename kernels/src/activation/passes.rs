@@ -19,7 +19,7 @@ macro_rules! vectors {
     };
 }
 
-/// u[b][k] ← u[b][k] ∘ d1[b] for k = 0..repeat.
+/// `u[b][k] ← u[b][k] ∘ d1[b]` for k = 0..repeat.
 ///
 /// `d1`: any number of rows `[b][h]`; `u`: `[b][repeat][h]`, with h = `columns`. One multiplication
 /// an element of u; bandwidth-bound.
@@ -30,7 +30,7 @@ pub fn scale_rows<T: Real>(isa: Isa, columns: usize, repeat: usize, d1: &[T], u:
     adjoint_tangent_epilogue(isa, columns, repeat, Some(d1), None, u);
 }
 
-/// u[b][k] ← u[b][k] ∘ d1[b] + addend[b][k] for k = 0..repeat: the adjoint pass of tangents, with
+/// `u[b][k] ← u[b][k] ∘ d1[b] + addend[b][k]` for k = 0..repeat: the adjoint pass of tangents, with
 /// `addend` = c ∘ Rz from [`tangent_epilogue`]. A factor or addend that is `None` is 1 or 0.
 ///
 /// `d1`: `[b][h]`; `addend`, `u`: `[b][repeat][h]`, with h = `columns`. 2 flops an element of u;
@@ -130,8 +130,8 @@ impl<T: Real> WithSimd for AdjointTangent<'_, T> {
     }
 }
 
-/// The tangent of bias and activation: with y = rz[b][k] + bias_tangent[k],
-/// ra[b][k] ← d1[b] ∘ y and rz[b][k] ← curvature[b] ∘ y, for k = 0..repeat.
+/// The tangent of bias and activation: with `y = rz[b][k] + bias_tangent[k]`,
+/// `ra[b][k] ← d1[b] ∘ y` and `rz[b][k] ← curvature[b] ∘ y`, for k = 0..repeat.
 ///
 /// `d1` (φ', `None`: 1) and `curvature` (g ∘ φ'', `None`: not needed): `[b][h]`; `bias_tangent`
 /// (`None`: 0): `[repeat][h]`; `rz`, `ra`: `[b][repeat][h]`, with h = `columns`. Without a
@@ -280,7 +280,7 @@ pub fn adjoint_epilogue<T: Real>(isa: Isa, d1: &[T], d2: Option<&mut [T]>, u: &m
     }
 }
 
-/// out[h] += Σ_b u[b][h]: the gradient of a bias.
+/// `out[h] += Σ_b u[b][h]`: the gradient of a bias.
 ///
 /// `u`: any number of rows of `out.len()` elements. For tangents `[b][k][h]` pass an `out` of
 /// `[k][h]`, one gradient a tangent. Sums of up to 64 rows in `f64`, then a sum of these in `f64`,

@@ -72,7 +72,7 @@ const FUNCTIONS: [Function; 8] = [
         double: exp,
         exact: oracle::exp,
         range: (-760.0, 720.0),
-        bound: (1.4, 1.4),
+        bound: (0.94, 1.4),
         odd: false,
     },
     Function {
@@ -229,7 +229,7 @@ fn check_errors<T: Checked>(f: &Function, vectorized: Vectorized<T>, bound: f64,
 
 #[test]
 fn errors_are_within_the_stated_bounds() {
-    // HESSE_ERROR_SAMPLES=200000 with --release is the run behind `errors.md`.
+    // HESSE_ERROR_SAMPLES=20000 with --release is the run behind `errors.md`.
     let count = std::env::var("HESSE_ERROR_SAMPLES").ok().and_then(|n| n.parse().ok());
     for f in &FUNCTIONS {
         check_errors::<f32>(f, f.single, f.bound.0, count.unwrap_or(1_000));
@@ -243,7 +243,7 @@ fn errors_are_within_the_stated_bounds() {
 #[ignore = "all 2^32 arguments"]
 fn every_f32() {
     type Case = (&'static str, Vectorized<f32>, fn(f64) -> f64, f64);
-    const CASES: [Case; 2] = [("exp", exp, f64::exp, 1.4), ("tanh", tanh, f64::tanh, 1.5)];
+    const CASES: [Case; 2] = [("exp", exp, f64::exp, 0.94), ("tanh", tanh, f64::tanh, 1.5)];
     const BLOCK: u64 = 1 << 14;
     let paths = Isa::available();
     for (name, f, exact, bound) in CASES {

@@ -77,7 +77,7 @@ pub fn softmax_cross_entropy<T: Real>(
     isa.dispatch(CrossEntropy { classes, logits, targets, weights, scale, gradient, probabilities })
 }
 
-/// v[b][k] ← scale·w_b (diag p − p pᵀ) v[b][k] for k = 0..repeat: the Hessian of
+/// `v[b][k] ← scale·w_b (diag p − p pᵀ) v[b][k]` for k = 0..repeat: the Hessian of
 /// [`softmax_cross_entropy`] in the logits, for targets that sum to 1, times tangents.
 ///
 /// `probabilities`: rows of `classes` elements; `v`: `[b][repeat][classes]`. With r the most
@@ -101,17 +101,25 @@ pub fn softmax_curvature_product<T: Real>(
     }
 }
 
-/// Index of the first largest element; 0 if the first is NaN. NaN elsewhere is passed over, and
-/// makes the row NaN later.
+/// Index of the first largest element. Where NaN hides it, any index: such a row is NaN anyway.
 #[inline(always)]
-fn first_largest<T: Real>(x: &[T]) -> usize {
-    let mut best = 0;
-    for (i, &v) in x.iter().enumerate() {
-        if v > x[best] {
-            best = i;
-        }
+fn first_largest<T: Real, S: Simd>(simd: S, x: &[T]) -> usize {
+    let larger = |a: T, b: T| if b > a { b } else { a };
+    let (vectors, tail) = T::as_simd::<S>(x);
+    let Some((first, rest)) = vectors.split_first() else {
+        let largest = x.iter().copied().fold(x[0], larger);
+        return x.iter().position(|&v| v == largest).unwrap_or(0);
+    };
+    let mut largest = Lane::<T, S>::new(simd, *first);
+    for v in rest {
+        let v = Lane::new(simd, *v);
+        largest = largest.less_than(v).select(v, largest);
     }
-    best
+    let mut lanes = [T::ZERO; MOST_LANES];
+    let lanes = &mut lanes[..T::lanes::<S>()];
+    T::partial_store(simd, lanes, largest.get());
+    let largest = lanes.iter().chain(tail).copied().fold(lanes[0], larger);
+    x.iter().position(|&v| v == largest).unwrap_or(0)
 }
 
 /// Calls `f` on the vectors of a row with the index of their first element and their length.
@@ -167,7 +175,7 @@ impl<T: Real> CrossEntropy<'_, T> {
     /// eₖ of a row into `store`, if there is one, with 0 at the largest.
     #[inline(always)]
     fn exponentials<S: Simd>(simd: S, f: &[T], mut store: Option<&mut [T]>) -> Row {
-        let r = first_largest(f);
+        let r = first_largest(simd, f);
         let largest = Lane::<T, S>::new(simd, T::splat(simd, f[r]));
         let mut sum = [simd.splat_f64s(0.0); 2];
         pieces::<T, S>(f.len(), |range| {
@@ -308,7 +316,7 @@ impl<T: Real> WithSimd for Curvature<'_, T> {
         for (b, (v, p)) in samples.enumerate() {
             let weight = weights.map_or(1.0, |w| w[b].to_f64());
             let factor = Lane::<T, S>::new(simd, T::splat(simd, T::from_f64(scale * weight)));
-            let r = first_largest(p);
+            let r = first_largest(simd, p);
             for v in v.chunks_exact_mut(classes) {
                 let reference = Lane::<T, S>::new(simd, T::splat(simd, v[r]));
                 let mut sum = [simd.splat_f64s(0.0); 2];

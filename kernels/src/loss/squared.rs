@@ -31,7 +31,7 @@ pub fn squared_error<T: Real>(
     isa.dispatch(Squared { columns, outputs, targets, weights, scale, gradient })
 }
 
-/// v[b][k] ← scale·w_b v[b][k] for k = 0..repeat: the Hessian of [`squared_error`] times tangents.
+/// `v[b][k] ← scale·w_b v[b][k]` for k = 0..repeat: the Hessian of [`squared_error`] times tangents.
 ///
 /// `v`: `[b][repeat][columns]`. Bandwidth-bound.
 ///
