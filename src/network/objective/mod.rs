@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 pub use hessian::{GaussNewton, Hessian};
 pub use point::Point;
-pub(super) use shard::Samples;
+pub(crate) use shard::Samples;
 use shard::{Pool, Primal, Shards, Workspace};
 
 use super::data::{Dataset, check_samples};

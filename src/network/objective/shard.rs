@@ -22,7 +22,7 @@ const LEAF_SAMPLES: usize = 512;
 
 /// The samples of one pass.
 #[derive(Clone)]
-pub(in crate::network) enum Samples<'a> {
+pub(crate) enum Samples<'a> {
     /// Consecutive ones of the data.
     Range(Range<usize>),
     /// Those with these indices, out of a batch of `of`.
