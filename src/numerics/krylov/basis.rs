@@ -272,8 +272,7 @@ impl<T: Real> Basis<T> {
     }
 
     /// Makes column `at` a unit vector orthogonal to the columns `0..at`; returns its norm before
-    /// the division, and false in place of it where no more than `least` times its norm on entry
-    /// was left.
+    /// the division, or `None` where no more than `least` times its norm on entry was left.
     ///
     /// Gram-Schmidt, repeated until a pass takes away less than half (at most five times).
     pub fn orthonormalise_column(&mut self, at: usize, least: f64) -> Option<f64> {
@@ -287,7 +286,8 @@ impl<T: Real> Basis<T> {
             let mut next = self.subtract_then_product(0..at, at..at + 1, &h);
             let after = next.pop().unwrap_or(0.0).sqrt();
             h = next;
-            if !(after > least * start) {
+            // NaN where numbers overflowed: nothing to keep either.
+            if after.is_nan() || after <= least * start {
                 return None;
             }
             let settled = after > 0.5 * before;
@@ -424,6 +424,7 @@ pub(super) struct BlockFactors {
     pub rank: usize,
 }
 
+#[allow(clippy::ptr_arg)] // the signature that `parallel::reduce` asks for
 fn add(a: &mut Vec<f64>, b: Vec<f64>) {
     for (a, b) in a.iter_mut().zip(b) {
         *a += b;

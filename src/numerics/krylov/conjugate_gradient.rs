@@ -239,7 +239,7 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> Steps<'a, T, A> {
             let (p_norm, q_norm) = (norm(isa, &self.p), norm(isa, &self.q));
             // Rounding of the product p·q, with q known to ε.
             let noise = 4.0 * T::EPSILON.to_f64() * p_norm * q_norm;
-            if !(curvature > noise) {
+            if curvature.is_nan() || curvature <= noise {
                 let status = if curvature < -noise {
                     SolveStatus::Indefinite
                 } else {

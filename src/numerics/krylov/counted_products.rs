@@ -72,6 +72,41 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> CountedProducts<'a, T, A> {
     }
 }
 
+impl<T: Real, A: LinearOperator<T> + ?Sized> CountedProducts<'_, T, A> {
+    /// X ← Y₁ of Y₁ = αAX + βX + γY₀ and so on for all `steps` (factors α, β, γ), the places of X and
+    /// Y taking turns; vectors side by side. The last result is in `y`.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] naming the range of products, if the last result is not finite.
+    pub fn recur(
+        &mut self,
+        k: usize,
+        steps: &[[f64; 3]],
+        x: &mut Vec<T>,
+        y: &mut Vec<T>,
+    ) -> Result<()> {
+        let clock = Instant::now();
+        let first = self.count + 1;
+        let factor = self.scale.unwrap_or(1.0);
+        for (i, &[alpha, beta, gamma]) in steps.iter().enumerate() {
+            if i > 0 {
+                std::mem::swap(x, y);
+            }
+            let factors = [alpha * factor, beta, gamma].map(T::from_f64);
+            self.operator.recurrence(k, factors, x, y);
+            self.count += k;
+        }
+        self.seconds += clock.elapsed().as_secs_f64();
+        // A NaN or an infinity stays one, or becomes NaN, in every later step.
+        if !all_finite(Isa::current(), y) {
+            let index = y.iter().position(|y| !y.is_finite()).unwrap_or(0);
+            let what = format!("products {first} to {} of the operator", self.count);
+            return Err(Error::NonFinite { what, index: index / k, value: y[index].to_f64() });
+        }
+        Ok(())
+    }
+}
+
 /// 1 for ordinary sizes, else the power of two that brings `largest` to about 1.
 fn comfortable_scale<T: Real>(largest: f64) -> f64 {
     let limit = if size_of::<T>() == 4 { 20.0 } else { 100.0 };

@@ -30,6 +30,7 @@ pub(super) struct KrylovSpace<T> {
     seed: u64,
     stream: u64,
     x: Vec<T>,
+    images: Vec<T>,
     pub vector_seconds: f64,
     pub dense_seconds: f64,
 }
@@ -78,20 +79,29 @@ impl<T: Real> KrylovSpace<T> {
             seed,
             stream,
             x: Vec::new(),
+            images: Vec::new(),
             vector_seconds: 0.0,
             dense_seconds: 0.0,
         };
-        for vector in start.chunks_exact(n).take(block) {
-            let at = fixed + space.width;
-            space.basis.load_scaled(at, vector);
-            let least = 100.0 * space.basis.rounding();
-            if space.basis.orthonormalise_column(at, least).is_some() {
-                space.width += 1;
+        space.begin(start);
+        space.vector_seconds = clock.elapsed().as_secs_f64();
+        space
+    }
+
+    /// Forgets V and starts again from `start`, filled up with random vectors; for another
+    /// operator perhaps.
+    pub fn begin(&mut self, start: &[T]) {
+        (self.size, self.width, self.near, self.norm) = (0, 0, 0, 0.0);
+        self.coupling.clear();
+        for vector in start.chunks_exact(self.basis.rows()).take(self.block) {
+            let at = self.fixed + self.width;
+            self.basis.load_scaled(at, vector);
+            let least = 100.0 * self.basis.rounding();
+            if self.basis.orthonormalise_column(at, least).is_some() {
+                self.width += 1;
             }
         }
-        space.fill_block();
-        space.vector_seconds += clock.elapsed().as_secs_f64();
-        space
+        self.fill_block();
     }
 
     /// Random columns up to the block's width, as far as the space has any.
@@ -141,13 +151,13 @@ impl<T: Real> KrylovSpace<T> {
         let clock = Instant::now();
         self.x.resize(n * width, T::ZERO);
         self.basis.store(columns.clone(), &mut self.x);
-        let mut images = vec![T::ZERO; n * width];
+        self.images.resize(n * width, T::ZERO);
         let stored = clock.elapsed().as_secs_f64();
-        multiply(&self.x, &mut images)?;
+        multiply(&self.x, &mut self.images)?;
         let clock = Instant::now();
         self.size += width;
         let end = self.fixed + self.size;
-        self.basis.load(end, &images);
+        self.basis.load(end, &self.images);
         if old == 0 {
             let gram = self.basis.product(end..end + width, end..end + width);
             let longest = (0..width).map(|j| gram[j * (width + 1)]).fold(0.0, f64::max);

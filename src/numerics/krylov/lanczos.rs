@@ -9,7 +9,7 @@ use faer::Mat;
 
 use super::LinearOperator;
 use super::basis::Basis;
-use super::chebyshev::ChebyshevFilter;
+use super::chebyshev::{ChebyshevFilter, FilterScratch};
 use super::combined_operators::orthonormal_basis;
 use super::counted_products::CountedProducts;
 use super::eigenpairs::{Callback, Eigenpairs, Pairs, Progress, Stats, Status, error_bounds};
@@ -128,7 +128,8 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> Lanczos<'a, T, A> {
         Self { tolerance: Some(tolerance), ..self }
     }
 
-    /// Largest number m of columns of V, at least k + 1 (or n); default max(2k + 10, 20, k + 8b).
+    /// Largest number m of columns of V, at least k + 1 (or n); default
+    /// max(2k + 10, 20), with blocks also k + 12b.
     #[must_use]
     pub fn subspace(self, m: usize) -> Self {
         Self { subspace: Some(m), ..self }
@@ -149,7 +150,8 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> Lanczos<'a, T, A> {
         Self { filter, ..self }
     }
 
-    /// No more products than this, all included; default 1000 + 200k.
+    /// No more products than this, all included; default 1000 + 200k, ten times that where
+    /// products are cheap.
     #[must_use]
     pub fn max_products(self, limit: usize) -> Self {
         Self { max_products: Some(limit), ..self }
@@ -207,7 +209,8 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> Lanczos<'a, T, A> {
         let bytes = self.operator.bytes_per_product();
         let block = self.block.unwrap_or(if bytes.is_some() { 4.min(n) } else { 1 });
         check_count("block", block, n)?;
-        let limit = self.max_products.unwrap_or_else(|| 1000 + 200 * self.wanted);
+        let patience = if bytes.is_some() { 10 } else { 1 };
+        let limit = self.max_products.unwrap_or(patience * (1000 + 200 * self.wanted));
         check_count("max_products", limit, usize::MAX)?;
         check_start(self.start, n)?;
         let excluded = orthonormal_basis(n, self.deflated, 0)?;
@@ -216,7 +219,11 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> Lanczos<'a, T, A> {
         let least = dimension.min(self.wanted + 1);
         let subspace = self
             .subspace
-            .unwrap_or((2 * self.wanted + 10).max(20).max(self.wanted + 8 * block))
+            .unwrap_or((2 * self.wanted + 10).max(20).max(if block > 1 {
+                self.wanted + 12 * block
+            } else {
+                0
+            }))
             .min(dimension);
         if subspace < least {
             let expected = format!("at least {least}");
@@ -232,6 +239,7 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> Lanczos<'a, T, A> {
             subspace: subspace.max((self.wanted + 4 + 2 * block).min(dimension)),
             block,
             filter: None,
+            scratch: FilterScratch::default(),
             may_filter: self.filter
                 && matches!(self.which, Which::Largest | Which::Smallest)
                 // Elements that a product's share of a Gram-Schmidt pass moves, thrice.
@@ -275,6 +283,7 @@ struct Search<'a, T: Real, A: LinearOperator<T> + ?Sized> {
     subspace: usize,
     block: usize,
     filter: Option<ChebyshevFilter>,
+    scratch: FilterScratch<T>,
     may_filter: bool,
     seed: u64,
     stream: u64,
@@ -317,10 +326,11 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
         let products = &mut self.products;
         let before = products.seconds;
         let filter = self.filter;
+        let scratch = &mut self.scratch;
         space.expand(|x, y| match filter {
             Some(filter) => {
                 let clock = Instant::now();
-                filter.apply(products, x, y)?;
+                filter.apply(products, scratch, x, y)?;
                 // The recurrence between the products is work on vectors.
                 self.stats.vector_seconds +=
                     clock.elapsed().as_secs_f64() - (products.seconds - before);
@@ -427,16 +437,13 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
             if unfilter {
                 self.filter = None;
                 self.may_filter = false;
-                space = self.renewed(space, &ritz, &order);
+                self.renew(&mut space, &ritz, &order);
+            } else if let Some(filter) = self.better_filter(&view, &order) {
+                self.filter = Some(filter);
+                self.stats.filter_degree = filter.degree;
+                self.renew(&mut space, &ritz, &order);
             } else if !space.has_room() {
-                match self.better_filter(&view, &order) {
-                    Some(filter) => {
-                        self.filter = Some(filter);
-                        self.stats.filter_degree = filter.degree;
-                        space = self.renewed(space, &ritz, &order);
-                    }
-                    None => self.restart(&mut space, &ritz, &view, &order),
-                }
+                self.restart(&mut space, &ritz, &view, &order);
             }
         }
     }
@@ -451,18 +458,13 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
         space
     }
 
-    /// A space for another operator, that starts from mixtures of the best Ritz vectors.
-    fn renewed(
-        &mut self,
-        mut space: KrylovSpace<T>,
-        ritz: &Ritz,
-        order: &[usize],
-    ) -> KrylovSpace<T> {
+    /// Starts `space` again for another polynomial of the operator, from mixtures of the best Ritz
+    /// vectors.
+    fn renew(&mut self, space: &mut KrylovSpace<T>, ritz: &Ritz, order: &[usize]) {
         self.restarts += 1;
         let keep = self.kept(space.size());
         let start = space.mixtures(ritz, &order[..keep], self.block);
-        self.absorb(&space);
-        self.new_space(&start)
+        space.begin(&start);
     }
 
     /// A filter of a degree worth starting anew for.
@@ -471,8 +473,8 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
             return None;
         }
         // By interlacing, k eigenvalues at least lie beyond the (k + 1)-th Ritz value.
-        let kept = &order[..self.kept(order.len())];
-        let cut = view.values[*kept.last()?];
+        let beyond = (self.wanted + self.block.max(self.wanted / 2)).min(order.len() - 1);
+        let cut = view.values[order[beyond]];
         let extreme = view.values[order[0]];
         let far = match self.filter {
             Some(filter) => filter.far(),
@@ -485,7 +487,7 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
         };
         let filter = ChebyshevFilter::new(far, cut, extreme)?;
         let now = self.filter.map_or(1, |filter| filter.degree);
-        (2 * filter.degree >= 3 * now).then_some(filter)
+        (filter.degree >= 2 * now).then_some(filter)
     }
 
     /// Whether all pairs are within their bounds.

@@ -24,6 +24,21 @@ pub trait LinearOperator<T: Real>: Sync {
         }
     }
 
+    /// Y ← α A X + β X + γ Y for k vectors side by side: element i of vector c at `i·k + c`.
+    ///
+    /// One step of a polynomial recurrence, with the result in the place of the step before the
+    /// last. γ = 0 still reads `y`, which must be finite then. Worth overriding together with
+    /// [`bytes_per_product`](Self::bytes_per_product), and used only where that is known.
+    fn recurrence(&self, k: usize, [alpha, beta, gamma]: [T; 3], x: &[T], y: &mut [T]) {
+        let n = self.dimension();
+        let columns: Vec<T> = (0..n * k).map(|i| x[i % n * k + i / n]).collect();
+        let mut products = vec![T::ZERO; n * k];
+        self.apply_block(&columns, &mut products);
+        for (i, y) in y.iter_mut().enumerate() {
+            *y = alpha * products[i % k * n + i / k] + beta * x[i] + gamma * *y;
+        }
+    }
+
     /// Bytes that one product moves, where they are known and are all that a product costs.
     ///
     /// A hint about speed, never about results' accuracy: where products are much cheaper than
@@ -49,6 +64,9 @@ macro_rules! forward_to_inner {
         }
         fn apply_block(&self, x: &[T], y: &mut [T]) {
             (**self).apply_block(x, y);
+        }
+        fn recurrence(&self, k: usize, factors: [T; 3], x: &[T], y: &mut [T]) {
+            (**self).recurrence(k, factors, x, y);
         }
         fn bytes_per_product(&self) -> Option<usize> {
             (**self).bytes_per_product()

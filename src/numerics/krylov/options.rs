@@ -24,7 +24,7 @@ pub(super) fn check_count(what: &str, got: usize, most: usize) -> Result<()> {
 }
 
 pub(super) fn check_start<T: Real>(start: &[T], n: usize) -> Result<()> {
-    if start.len() % n != 0 {
+    if !start.len().is_multiple_of(n) {
         let expected = (n, start.len().div_ceil(n));
         return Err(Error::shape("start vectors", expected, (start.len(), 1)));
     }

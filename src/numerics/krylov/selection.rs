@@ -31,7 +31,7 @@ impl Which {
             Which::BothEnds => {
                 order.sort_unstable_by(descending);
                 let n = order.len();
-                let place = |i: usize| if i % 2 == 0 { i / 2 } else { n - 1 - i / 2 };
+                let place = |i: usize| if i.is_multiple_of(2) { i / 2 } else { n - 1 - i / 2 };
                 order = (0..n).map(|i| order[place(i)]).collect();
             }
         }

@@ -138,7 +138,71 @@ impl<T: Real, const B: usize> WithSimd for Rows<'_, '_, T, B> {
     }
 }
 
+/// Rows `first..` of Y ← α A X + β X + γ Y for B vectors side by side.
+struct Recurrence<'a, T, const B: usize> {
+    operator: &'a SparseOperator<T>,
+    first: usize,
+    factors: [T; 3],
+    x: &'a [[T; B]],
+    y: &'a mut [[T; B]],
+}
+
+impl<T: Real, const B: usize> WithSimd for Recurrence<'_, T, B> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self { operator, first, factors: [alpha, beta, gamma], x, y } = self;
+        let starts = &operator.starts[first..=first + y.len()];
+        let own = &x[first..first + y.len()];
+        for ((y, own), range) in y.iter_mut().zip(own).zip(starts.windows(2)) {
+            let range = range[0]..range[1];
+            let mut sums = [T::ZERO; B];
+            for (&column, &value) in
+                operator.columns[range.clone()].iter().zip(&operator.values[range])
+            {
+                let x = &x[column as usize];
+                for b in 0..B {
+                    sums[b] += value * x[b];
+                }
+            }
+            for b in 0..B {
+                y[b] = alpha * sums[b] + beta * own[b] + gamma * y[b];
+            }
+        }
+    }
+}
+
 impl<T: Real> SparseOperator<T> {
+    fn recur<const B: usize>(&self, factors: [T; 3], x: &[T], y: &mut [T]) {
+        let isa = Isa::current();
+        let (x, _) = x.as_chunks::<B>();
+        let (y, _) = y.as_chunks_mut::<B>();
+        parallel::for_each_piece(y, ROWS, |shard, y| {
+            isa.dispatch(Recurrence { operator: self, first: shard * ROWS, factors, x, y });
+        });
+    }
+
+    /// [`Self::recur`] for any number of vectors.
+    fn recur_any(&self, k: usize, [alpha, beta, gamma]: [T; 3], x: &[T], y: &mut [T]) {
+        parallel::for_each_piece(y, ROWS * k, |shard, y| {
+            let mut sums = vec![T::ZERO; k];
+            for (row, y) in (shard * ROWS..).zip(y.chunks_exact_mut(k)) {
+                sums.fill(T::ZERO);
+                let range = self.starts[row]..self.starts[row + 1];
+                for (&column, &value) in self.columns[range.clone()].iter().zip(&self.values[range])
+                {
+                    let x = &x[column as usize * k..][..k];
+                    sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += value * x);
+                }
+                let own = &x[row * k..][..k];
+                for ((y, &sum), &own) in y.iter_mut().zip(&sums).zip(own) {
+                    *y = alpha * sum + beta * own + gamma * *y;
+                }
+            }
+        });
+    }
+
     fn multiply<const B: usize>(&self, isa: Isa, x: &[T], y: &mut [T]) {
         let n = self.dimension;
         let mut columns = x.chunks_exact(n);
@@ -174,18 +238,28 @@ impl<T: Real> LinearOperator<T> for SparseOperator<T> {
                 0 => return,
                 1 => 1,
                 2 | 3 => 2,
-                4..8 => 4,
-                _ => 8,
+                _ => 4,
             };
             let (x_now, x_rest) = x.split_at(width * n);
             let (y_now, y_rest) = y.split_at_mut(width * n);
             match width {
                 1 => self.multiply::<1>(isa, x_now, y_now),
                 2 => self.multiply::<2>(isa, x_now, y_now),
-                4 => self.multiply::<4>(isa, x_now, y_now),
-                _ => self.multiply::<8>(isa, x_now, y_now),
+                _ => self.multiply::<4>(isa, x_now, y_now),
             }
             (x, y) = (x_rest, y_rest);
+        }
+    }
+
+    fn recurrence(&self, k: usize, factors: [T; 3], x: &[T], y: &mut [T]) {
+        match k {
+            1 => self.recur::<1>(factors, x, y),
+            2 => self.recur::<2>(factors, x, y),
+            3 => self.recur::<3>(factors, x, y),
+            4 => self.recur::<4>(factors, x, y),
+            6 => self.recur::<6>(factors, x, y),
+            8 => self.recur::<8>(factors, x, y),
+            _ => self.recur_any(k, factors, x, y),
         }
     }
 
