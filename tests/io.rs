@@ -339,6 +339,22 @@ fn files_are_written_and_read_again() {
     assert_eq!(archive.get("big").unwrap().len(), 300_000);
 }
 
+#[test]
+#[ignore = "writes and reads 4.3 GB"]
+fn archives_beyond_4_gib_are_written_and_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("big.npz");
+    let mut archive = Archive::new();
+    let mut values = vec![0_u8; (1 << 32) + 1000];
+    values.iter_mut().step_by(4093).for_each(|value| *value = 7);
+    archive.insert("big", Array::from_vector(values));
+    archive.insert("after", Array::from_scalar(2.5));
+    archive.write(&path).unwrap();
+    let spec = format!("{}:after", path.display());
+    assert_eq!(hesse::io::read(&spec).unwrap().scalar().unwrap(), 2.5);
+    assert!(Archive::read(&path).unwrap().same_bits(&archive));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_pipe_is_read_as_it_comes() {
