@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::array::Array;
 use super::source::Limits;
+use super::stored::size_hint;
 use super::{npz, replace, safetensors};
 use crate::{Error, Result};
 
@@ -242,7 +243,8 @@ impl Archive {
     /// # Errors
     /// [`Error::Format`] as [`Archive::write`].
     pub fn to_bytes(&self, format: Format) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+        let size = self.arrays.iter().map(|(_, array)| size_hint(array.data())).sum();
+        let mut bytes = Vec::with_capacity(size);
         self.write_as(format, false, &mut bytes, &self.file)?;
         Ok(bytes)
     }

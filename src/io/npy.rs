@@ -209,7 +209,7 @@ impl Array {
     /// # Errors
     /// [`Error::Format`] for a text that ends in a zero.
     pub fn to_npy_bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(stored::size_hint(self.data()));
         write(self, &mut bytes, Source::file(self.label()))?;
         Ok(bytes)
     }

@@ -6,9 +6,8 @@ use super::array::ArrayData;
 use super::source::Source;
 use crate::Result;
 
-/// Side of the tiles in which the first and the last axis are exchanged: 16 lines of 16 `f64` are
-/// 32 cache lines on either side.
-const TILE: usize = 16;
+/// Bytes of a line of a block in which the first and the last axis are exchanged: two cache lines.
+const LINE: usize = 128;
 
 /// An array's data in C order, from Fortran order.
 pub(super) fn c_order_data(
@@ -31,8 +30,11 @@ pub(super) fn c_order_data(
     Ok(each!(Bool I8 I16 I32 I64 U8 U16 U32 U64 F32 F64 C64 Text))
 }
 
-/// The elements of an array of `shape`, given in Fortran order, in C order. One more buffer of the
-/// same size; each element is read and written once, in tiles.
+/// The elements of an array of `shape`, given in Fortran order, in C order.
+///
+/// One more array of the same size; each element is read once and written once. Blocks pass through
+/// a small buffer, so that both sides are touched a whole line at a time: strides are often powers
+/// of two, for which the lines of a block would push each other out of the cache.
 fn to_c_order<T: Clone + Default>(
     shape: &[usize],
     data: Vec<T>,
@@ -43,12 +45,14 @@ fn to_c_order<T: Clone + Default>(
         return Ok(data);
     }
     let (first, last) = (*first, *last);
-    let mut out = Vec::new();
-    out.try_reserve_exact(data.len())?;
-    out.resize(data.len(), T::default());
+    // Only `vec!` takes zeros from the system unwritten; whether there are enough is asked before.
+    Vec::<T>::new().try_reserve_exact(data.len())?;
+    let mut out = vec![T::default(); data.len()];
 
     // Strides: of the last axis in `data`, of the first one in `out`; the other two are 1.
     let (from_last, to_first) = (data.len() / last, data.len() / first);
+    let side = (LINE / size_of::<T>()).clamp(8, 64);
+    let mut block = vec![T::default(); side * side];
     let mut index = vec![0; middle.len()];
     loop {
         let (mut from, mut from_stride) = (0, first);
@@ -61,11 +65,19 @@ fn to_c_order<T: Clone + Default>(
             to += i * to_stride;
             to_stride *= axis;
         }
-        for i0 in (0..first).step_by(TILE) {
-            for j0 in (0..last).step_by(TILE) {
-                for i in i0..first.min(i0 + TILE) {
-                    for j in j0..last.min(j0 + TILE) {
-                        out[to + i * to_first + j] = data[from + i + j * from_last].clone();
+        for i0 in (0..first).step_by(side) {
+            let rows = side.min(first - i0);
+            for j0 in (0..last).step_by(side) {
+                let columns = side.min(last - j0);
+                for (j, column) in block.chunks_exact_mut(side).take(columns).enumerate() {
+                    let start = from + i0 + (j0 + j) * from_last;
+                    column[..rows].clone_from_slice(&data[start..start + rows]);
+                }
+                for i in 0..rows {
+                    let start = to + (i0 + i) * to_first + j0;
+                    let row = &mut out[start..start + columns];
+                    for (element, column) in row.iter_mut().zip(block.chunks_exact(side)) {
+                        *element = column[i].clone();
                     }
                 }
             }
@@ -103,7 +115,7 @@ mod tests {
 
     #[test]
     fn every_element_goes_to_its_place() {
-        let shapes: [&[usize]; 14] = [
+        let shapes: [&[usize]; 16] = [
             &[],
             &[5],
             &[2, 3],
@@ -116,6 +128,8 @@ mod tests {
             &[16, 2, 1, 17],
             &[2, 2, 2, 2, 2, 3],
             &[40, 3, 20],
+            &[33, 65],
+            &[70, 2, 31],
             &[1, 1],
             &[3, 0, 2, 5],
         ];

@@ -36,6 +36,18 @@ pub(super) enum Stored {
     Text(usize),
 }
 
+/// About how many bytes `data` take in a file, to reserve memory.
+pub(super) fn size_hint(data: &ArrayData) -> usize {
+    let size = match data {
+        ArrayData::Bool(_) | ArrayData::I8(_) | ArrayData::U8(_) => 1,
+        ArrayData::I16(_) | ArrayData::U16(_) => 2,
+        ArrayData::I32(_) | ArrayData::U32(_) | ArrayData::F32(_) => 4,
+        ArrayData::I64(_) | ArrayData::U64(_) | ArrayData::F64(_) => 8,
+        ArrayData::C64(_) | ArrayData::Text(_) => 16,
+    };
+    data.len() * size + 512
+}
+
 impl Stored {
     /// Bytes of an element in the file.
     pub fn size(self) -> usize {
@@ -211,13 +223,14 @@ impl Input<'_> {
     }
 }
 
-/// Writes numbers in little-endian byte order.
+/// Writes numbers in little-endian byte order, in pieces that stay in the cache for who sums them.
 fn write_numbers<T: Number>(values: &[T], writer: &mut dyn Write) -> io::Result<()> {
-    if cfg!(target_endian = "little") {
-        return writer.write_all(bytemuck::cast_slice(values));
-    }
     let mut piece: Vec<T> = Vec::new();
     for values in values.chunks(PIECE / size_of::<T>()) {
+        if cfg!(target_endian = "little") {
+            writer.write_all(bytemuck::cast_slice(values))?;
+            continue;
+        }
         piece.clear();
         piece.extend(values.iter().map(|value| value.swapped()));
         writer.write_all(bytemuck::cast_slice(&piece))?;

@@ -1,4 +1,4 @@
-"""Writes the files that tests/io.rs reads: tests/data/io/*.npy, *.npz, *.safetensors.
+"""Writes the files that tests/io reads: tests/data/io/*.npy, *.npz, *.safetensors.
 
     python tools/reference/make_io_fixtures.py [FOLDER [GOLDEN]]
 
@@ -6,7 +6,7 @@ With GOLDEN, the folder of the flatness methods' reference outputs, also writes
 flatness_listing.txt: names, types and shapes of all arrays, and the sum of the finite elements of
 those in float64.
 
-Needs NumPy. What each file must hold is written down in tests/io.rs, not computed from the files.
+Needs NumPy. What each file must hold is written down in tests/io, not computed from the files.
 The same version of NumPy writes the same bytes; the committed ones come from 2.4.6.
 """
 
