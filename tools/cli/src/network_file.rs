@@ -82,11 +82,7 @@ fn sizes(architecture: &Architecture) -> Result<(), String> {
     walk(shape, &architecture.layers, &mut parameters)
 }
 
-fn walk(
-    mut shape: Vec<usize>,
-    layers: &[LayerSpec],
-    parameters: &mut usize,
-) -> Result<(), String> {
+fn walk(mut shape: Vec<usize>, layers: &[LayerSpec], parameters: &mut usize) -> Result<(), String> {
     for layer in layers {
         match layer {
             LayerSpec::Dense { outputs, .. } => {
@@ -160,8 +156,14 @@ mod tests {
             ("input = [2]\n".into(), "line 1: missing field `layer`"),
             ("input = [2]\nlayer = []\n".into(), "network: layers: expected at least one"),
             ("input = [".into(), "line 1: "),
-            (format!("input = [2]\nwidth = 3\n{dense}outputs = 1"), "line 2: unknown field `width`"),
-            (format!("input = [2]\n{dense}outputs = 1\nunits = 2"), "line 2: unknown field `units`"),
+            (
+                format!("input = [2]\nwidth = 3\n{dense}outputs = 1"),
+                "line 2: unknown field `width`",
+            ),
+            (
+                format!("input = [2]\n{dense}outputs = 1\nunits = 2"),
+                "line 2: unknown field `units`",
+            ),
             (
                 format!("input = [2]\n{dense}outputs = 1\nactivation = \"tahn\""),
                 "line 2: activation: expected one of identity, tanh",

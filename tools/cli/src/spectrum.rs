@@ -21,7 +21,7 @@ use crate::network_file;
 use crate::output::{Folder, Output, to_json};
 use crate::progress::Progress;
 use crate::table::Table;
-use crate::units::{percent, three};
+use crate::units::three;
 
 /// Compute eigenvalues, trace and density of the Hessian of a network's loss
 ///
@@ -100,13 +100,22 @@ impl FromStr for TraceName {
             Some((name, products)) => (name, Some(products)),
             None => (text, None),
         };
-        let expected = || format!("expected METHOD or METHOD:M, METHOD one of {}", TRACES.join(", "));
+        let expected =
+            || format!("expected METHOD or METHOD:M, METHOD one of {}", TRACES.join(", "));
         let method = *TRACES.iter().find(|method| **method == name).ok_or_else(expected)?;
         match products {
             None => Ok(Self { method, products: 96 }),
             Some(_) if method == "exact" => Err("expected exact without a number".to_owned()),
             Some(products) => {
-                let products = products.parse().map_err(|_| expected())?;
+                let products: usize = products.parse().map_err(|_| expected())?;
+                let (multiple, words) = match method {
+                    "hutchpp" => (3, "a positive multiple of 3"),
+                    "xtrace" => (2, "a positive even number"),
+                    _ => (1, "at least 1"),
+                };
+                if products == 0 || !products.is_multiple_of(multiple) {
+                    return Err(format!("products: expected {words}, got {products}"));
+                }
                 Ok(Self { method, products })
             }
         }
@@ -234,10 +243,7 @@ fn spectrum<T: Real>(arguments: &Arguments, output: &Output) -> Result<Verdict, 
     let network = network_file::read::<T>(&arguments.network)?;
     let parameters = Parameters::load(&network, &arguments.parameters)?;
     let n = parameters.values().len();
-    let wanted = arguments.top.unwrap_or(10.min(n));
-    if wanted > n {
-        return Err(Failure::input(format!("--top: expected at most {n}, got {wanted}")));
-    }
+    let wanted = check(arguments, n)?;
     let data = arguments.data.read::<T>()?;
     let loss = arguments.data.loss();
     let objective = Objective::new(&network, &data, loss)?.memory_budget(budget as usize);
@@ -290,12 +296,39 @@ fn spectrum<T: Real>(arguments: &Arguments, output: &Output) -> Result<Verdict, 
     Ok(Verdict::Holds)
 }
 
+/// Checks what depends on the number of parameters before anything is computed, and returns the
+/// number of eigenvalues.
+fn check(arguments: &Arguments, n: usize) -> Result<usize, Failure> {
+    let refuse = |what: &str, expected: String, got: usize| {
+        Err(Failure::input(format!("{what}: expected {expected}, got {got}")))
+    };
+    let wanted = arguments.top.unwrap_or(10.min(n));
+    if wanted > n {
+        return refuse("--top", format!("at most {n}"), wanted);
+    }
+    if let Some(DensityName { steps, probes }) = arguments.density {
+        if steps.is_some_and(|steps| !(1..=n).contains(&steps)) {
+            return refuse("--density: steps", format!("1 to {n}"), steps.unwrap_or(0));
+        }
+        if probes == 0 {
+            return refuse("--density: probes", "at least 1".to_owned(), probes);
+        }
+    }
+    let semidefinite = arguments.matrix == MatrixName::GaussNewton;
+    if arguments.trace.as_ref().is_some_and(|t| t.method == "xnystrace") && !semidefinite {
+        let message = "--trace xnystrace: expected --matrix gauss-newton, got hessian";
+        return Err(Failure::input(message));
+    }
+    Ok(wanted)
+}
+
 /// Elements of the bases that the largest of the computations keeps.
 fn bases(arguments: &Arguments, wanted: usize, n: usize) -> usize {
     let mut vectors = 0;
     if wanted > 0 {
         let block = arguments.block;
-        let space = (2 * wanted + 10).max(20).max(wanted.saturating_add(8_usize.saturating_mul(block)));
+        let space =
+            (2 * wanted + 10).max(20).max(wanted.saturating_add(8_usize.saturating_mul(block)));
         vectors = space.min(n).saturating_add(block.saturating_mul(2));
     }
     if let Some(trace) = &arguments.trace {
@@ -359,7 +392,8 @@ fn compute<T: Real>(
         let mut density =
             SpectralDensity::new().samples(probes).seed(arguments.seed).progress(&progress);
         if let Some(steps) = steps {
-            density = density.steps(steps);
+            // The kernel is as narrow as the steps resolve; the grid must show it.
+            density = density.steps(steps).grid(steps.saturating_mul(2).max(1000));
         }
         results.density = Some(density.run(operator)?);
     }
@@ -432,7 +466,7 @@ impl Summary {
         table.row(["samples", &self.samples.to_string()]);
         table.row(["loss", &format!("{:.6e}", self.loss)]);
         if let Some(accuracy) = self.accuracy {
-            table.row(["accuracy", &format!("{} ({accuracy:.4})", percent(accuracy))]);
+            table.row(["accuracy", &format!("{:.2} %", 100.0 * accuracy)]);
         }
         table.row(["gradient norm", &format!("{:.3e}", self.gradient_norm)]);
         let Memory { passes, kept_shards, shards, bases } = self.memory;
@@ -450,8 +484,11 @@ impl Summary {
     fn results(&self) -> String {
         let mut text = String::new();
         if let Some(e) = &self.eigenvalues {
-            let mut table =
-                Table::new().numbers("").numbers("eigenvalue").numbers("residual").numbers("error ≤");
+            let mut table = Table::new()
+                .numbers("")
+                .numbers("eigenvalue")
+                .numbers("residual")
+                .numbers("error ≤");
             for (i, value) in e.values.iter().enumerate() {
                 let number = (i + 1).to_string();
                 let value = format!("{value:.10e}");
@@ -558,7 +595,8 @@ fn density_arrays(density: &Density) -> Result<Archive, Failure> {
     let rules = &density.quadratures;
     let steps = rules.iter().map(|rule| rule.nodes.len()).max().unwrap_or(0);
     let rows = |row: fn(&hesse::krylov::Quadrature) -> &[f64]| -> Vec<f64> {
-        let padded = |rule| row(rule).iter().copied().chain(std::iter::repeat(f64::NAN)).take(steps);
+        let padded =
+            |rule| row(rule).iter().copied().chain(std::iter::repeat(f64::NAN)).take(steps);
         rules.iter().flat_map(padded).collect()
     };
     arrays.insert("nodes", Array::new([rules.len(), steps], rows(|rule| &rule.nodes))?);

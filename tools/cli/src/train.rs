@@ -9,9 +9,7 @@ use hesse::io::{Archive, Array, Format};
 use hesse::network::{
     Dataset, Network, Objective, Parameters, Trainer, TrainingRun, TrainingStatus,
 };
-use hesse::optimize::{
-    Adam, AdamOptions, Optimizer, Schedule, Sgd, SgdOptions, WeightDecay,
-};
+use hesse::optimize::{Adam, AdamOptions, Optimizer, Schedule, Sgd, SgdOptions, WeightDecay};
 use hesse::{Error, Real};
 use serde::Serialize;
 
@@ -22,7 +20,7 @@ use crate::network_file;
 use crate::output::{Output, to_json, writable};
 use crate::progress::Progress;
 use crate::table::Table;
-use crate::units::{percent, three};
+use crate::units::three;
 
 /// Train a network on samples from a file
 ///
@@ -201,7 +199,7 @@ fn optimizer<T: Real>(
         return Ok(Box::new(Sgd::new(length, options)?));
     }
     if momentum != 0.0 {
-        let message = "--momentum: expected sgd, adam and adamw have their own";
+        let message = "--momentum: expected --optimizer sgd, got one with moments of its own";
         return Err(Failure::input(message));
     }
     let weight_decay = match arguments.optimizer {
@@ -268,7 +266,7 @@ fn table(summary: &Summary) -> Table {
     table.row(["status", summary.status]);
     table.row(["loss", &format!("{:.6e}", summary.loss)]);
     if let Some(accuracy) = summary.accuracy {
-        table.row(["accuracy", &format!("{} ({accuracy:.4})", percent(accuracy))]);
+        table.row(["accuracy", &format!("{:.2} %", 100.0 * accuracy)]);
     }
     table
 }

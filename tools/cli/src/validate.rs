@@ -105,12 +105,7 @@ impl<'a> Checks<'a> {
     /// Every array of `arrays` is unknown at first.
     #[must_use]
     pub fn new(arrays: &'a Arrays) -> Self {
-        Self {
-            arrays,
-            known: BTreeSet::new(),
-            pending: BTreeSet::new(),
-            checks: Vec::new(),
-        }
+        Self { arrays, known: BTreeSet::new(), pending: BTreeSet::new(), checks: Vec::new() }
     }
 
     /// The arrays, to read inputs from; each input that is read is also to be named here.
@@ -170,9 +165,10 @@ impl<'a> Checks<'a> {
                 format!("{}: expected an output of {}, got none", arrays.file, layout.name());
             return Err(Failure::input(message));
         }
-        let unknown = arrays.numbers.keys().filter(|name| {
-            !known.contains(name.as_str()) && !pending.contains(name.as_str())
-        });
+        let unknown = arrays
+            .numbers
+            .keys()
+            .filter(|name| !known.contains(name.as_str()) && !pending.contains(name.as_str()));
         Ok(Validation {
             file: arrays.file.clone(),
             layout: layout.name(),

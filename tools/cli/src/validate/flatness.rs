@@ -217,12 +217,7 @@ fn code<C: Copy>(arrays: &Arrays, name: &str, all: &[C]) -> Result<C, Error> {
 }
 
 impl Case<f64> {
-    fn check(
-        &self,
-        checks: &mut Checks<'_>,
-        arrays: &Arrays,
-        tolerance: f64,
-    ) -> Result<(), Error> {
+    fn check(&self, checks: &mut Checks<'_>, arrays: &Arrays, tolerance: f64) -> Result<(), Error> {
         let Case { network, data, loss, theta } = self;
         let (p, outputs) = (theta.len(), network.outputs());
         let objective = Objective::new(network, data, *loss)?;

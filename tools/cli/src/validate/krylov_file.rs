@@ -36,8 +36,7 @@ impl Layout for KrylovFile {
             work.traces(checks)?;
             work.densities(checks)
         };
-        compute(checks)
-            .map_err(|error| Failure::input(format!("{}: {error}", arrays.file)))
+        compute(checks).map_err(|error| Failure::input(format!("{}: {error}", arrays.file)))
     }
 }
 
