@@ -19,7 +19,7 @@ fn shared() -> Option<PathBuf> {
     let mut folders = root.ancestors().map(|folder| folder.join("shared/golden/flatness"));
     let found = folders.find(|folder| folder.is_dir());
     if found.is_none() {
-        println!("skipped: no shared/golden/flatness beside {}", root.display());
+        eprintln!("skipped: no shared/golden/flatness beside {}", root.display());
     }
     found
 }
