@@ -5,14 +5,18 @@
 //! with `--json`, as JSON; progress goes to standard error where that is a terminal.
 
 pub mod bench;
+pub mod data;
 pub mod failure;
 pub mod figure;
 pub mod inputs;
 pub mod machine;
+pub mod network_file;
 pub mod output;
 pub mod progress;
 pub mod report;
+pub mod spectrum;
 pub mod table;
+pub mod train;
 pub mod units;
 pub mod validate;
 
@@ -56,6 +60,9 @@ Exit codes: 0 done, and every bar holds; 1 a bar or a check does not hold; 2 bad
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Train(train::Arguments),
+    Spectrum(spectrum::Arguments),
+    Validate(validate::Arguments),
     Bench(bench::Arguments),
 }
 
@@ -87,6 +94,9 @@ fn execute(program: Program) -> Result<Verdict, Failure> {
     let Program { threads, json, out, quiet, command } = program;
     let output = Output::new(json, quiet, out)?;
     let command = || match command {
+        Command::Train(arguments) => train::run(&arguments, &output),
+        Command::Spectrum(arguments) => spectrum::run(&arguments, &output),
+        Command::Validate(arguments) => validate::run(&arguments, &output),
         Command::Bench(arguments) => bench::run(&arguments, isa, &output),
     };
     // A pool of our own: the global one belongs to whoever links us.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hesse::Error;
+use hesse::io::replace;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -98,10 +99,12 @@ impl Folder {
     /// The folder at `path`, made with its parents if it is missing.
     ///
     /// # Errors
-    /// The operating system refuses, for example because `path` is a file.
+    /// The operating system refuses, for example because `path` is a file, or because files in it
+    /// may not be made: better known before hours of work than behind them.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, Failure> {
         let path = path.into();
         std::fs::create_dir_all(&path).map_err(|error| Error::io(&path, error))?;
+        writable(&path)?;
         Ok(Self(path))
     }
 
@@ -126,27 +129,17 @@ impl Folder {
     /// The operating system refuses.
     pub fn write(&self, name: impl AsRef<OsStr>, bytes: &[u8]) -> Result<PathBuf, Failure> {
         let path = self.0.join(name.as_ref());
-        write_atomically(&self.0, &path, bytes).map_err(|error| Error::io(&path, error))?;
+        replace(&path, |file| file.write_all(bytes).map_err(|error| Error::io(&path, error)))?;
         Ok(path)
     }
 }
 
-fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".hesse-");
-    // What the user's umask makes of it, instead of the private mode of temporary files.
-    #[cfg(unix)]
-    let builder = {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666))
-    };
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    // The rename is on disk once the folder is. Windows cannot sync one.
-    #[cfg(unix)]
-    std::fs::File::open(folder)?.sync_all()?;
+/// Checks that files can be made in the folder at `path`, by making one without a name.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn writable(path: &Path) -> Result<(), Failure> {
+    tempfile::tempfile_in(path).map_err(|error| Error::io(path, error))?;
     Ok(())
 }
 

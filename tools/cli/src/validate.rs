@@ -3,21 +3,79 @@
 //!
 //! A [`Layout`] knows one kind of file. It names the arrays that it reads and the outputs that it
 //! can compute; this module finds the layout of a file, compares each output, and names every array
-//! that the layout does not know.
+//! that the layout does not know, or knows but cannot recompute yet.
 
 mod compare;
+pub mod flatness;
+mod krylov_file;
 mod numbers;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
+use clap::Subcommand;
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Verdict, one_line};
+use crate::output::{Output, to_json};
+use crate::progress::Progress;
 use crate::table::Table;
 use crate::units::three;
 
 pub use compare::{Check, Rule};
 pub use numbers::{Arrays, Numbers};
+
+/// Recompute what reference files hold and compare
+///
+/// Prints a table for each file, or with --json an object on a line of its own; --out writes the
+/// objects to validate.jsonl. The exit code is 1 if a comparison fails, or if a file holds nothing
+/// that this program recomputes.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    method: Method,
+}
+
+#[derive(Debug, Subcommand)]
+enum Method {
+    /// Networks with their gradients, Hessians and spectra; Lanczos, traces and densities
+    Flatness(Files),
+}
+
+#[derive(Debug, clap::Args)]
+struct Files {
+    /// Reference files (.npz)
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Read them as this case, such as mlp_tanh_mse, whatever arrays they hold
+    #[arg(long = "as", value_name = "CASE")]
+    case: Option<String>,
+}
+
+/// Runs `hesse validate`.
+///
+/// # Errors
+/// A file that cannot be read or that no layout fits; inputs in it that are missing or wrong.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Failure> {
+    let Method::Flatness(Files { files, case }) = &arguments.method;
+    let progress = Progress::new(output, "validating", files.len() as u64);
+    let mut lines = String::new();
+    let mut pass = true;
+    for file in files {
+        progress.say(file.display().to_string());
+        let arrays = Arrays::read(file)?;
+        let validation = Validation::of(&arrays, flatness::LAYOUTS, case.as_deref())?;
+        pass &= validation.pass;
+        let line = to_json(&validation)? + "\n";
+        lines += &line;
+        output.print(&if output.json { line } else { validation.text() })?;
+        progress.step();
+    }
+    if let Some(folder) = output.folder() {
+        folder.write("validate.jsonl", lines.as_bytes())?;
+    }
+    Ok(Verdict::from_bool(pass))
+}
 
 /// One kind of reference file.
 pub trait Layout: Sync {
@@ -39,6 +97,7 @@ pub trait Layout: Sync {
 pub struct Checks<'a> {
     arrays: &'a Arrays,
     known: BTreeSet<&'a str>,
+    pending: BTreeSet<&'a str>,
     checks: Vec<Check>,
 }
 
@@ -46,7 +105,7 @@ impl<'a> Checks<'a> {
     /// Every array of `arrays` is unknown at first.
     #[must_use]
     pub fn new(arrays: &'a Arrays) -> Self {
-        Self { arrays, known: BTreeSet::new(), checks: Vec::new() }
+        Self { arrays, known: BTreeSet::new(), pending: BTreeSet::new(), checks: Vec::new() }
     }
 
     /// The arrays, to read inputs from; each input that is read is also to be named here.
@@ -63,6 +122,33 @@ impl<'a> Checks<'a> {
         outputs.iter().any(|name| self.arrays.numbers.contains_key(*name))
     }
 
+    /// Outputs of this layout that nobody here recomputes yet: they are named as such.
+    pub fn not_recomputed(&mut self, names: &[&str]) {
+        let arrays = self.arrays;
+        let names = names.iter().filter_map(|name| arrays.numbers.get_key_value(*name));
+        self.pending.extend(names.map(|(name, _)| name.as_str()));
+    }
+
+    /// Nothing of this layout is recomputed yet.
+    pub fn nothing_recomputed(&mut self) {
+        let known = &self.known;
+        let names = self.arrays.numbers.keys().map(String::as_str);
+        self.pending.extend(names.filter(|name| !known.contains(name)));
+    }
+
+    /// Compares the output `name` with the file after both were divided by `scales`, element by
+    /// element, if the file holds it.
+    pub fn compare_scaled(&mut self, name: &str, rule: Rule, got: &Numbers, scales: &[f64]) {
+        if let Some((name, want)) = self.arrays.numbers.get_key_value(name) {
+            let scaled = |numbers: &Numbers| Numbers {
+                shape: numbers.shape.clone(),
+                values: numbers.values.iter().zip(scales).map(|(x, s)| x / s).collect(),
+            };
+            self.known.insert(name);
+            self.checks.push(rule.check(name, &scaled(got), &scaled(want)));
+        }
+    }
+
     /// Compares the output `name` with the file, if the file holds it.
     pub fn compare(&mut self, name: &str, rule: Rule, got: &Numbers) {
         if let Some((name, want)) = self.arrays.numbers.get_key_value(name) {
@@ -73,18 +159,22 @@ impl<'a> Checks<'a> {
 
     /// The outcome, for the layout `layout`.
     fn finish(self, layout: &dyn Layout) -> Result<Validation, Failure> {
-        let Self { arrays, known, checks } = self;
-        if checks.is_empty() {
+        let Self { arrays, known, pending, checks } = self;
+        if checks.is_empty() && pending.is_empty() {
             let message =
                 format!("{}: expected an output of {}, got none", arrays.file, layout.name());
             return Err(Failure::input(message));
         }
-        let unknown = arrays.numbers.keys().filter(|name| !known.contains(name.as_str()));
+        let unknown = arrays
+            .numbers
+            .keys()
+            .filter(|name| !known.contains(name.as_str()) && !pending.contains(name.as_str()));
         Ok(Validation {
             file: arrays.file.clone(),
             layout: layout.name(),
-            pass: checks.iter().all(|check| check.pass),
+            pass: !checks.is_empty() && checks.iter().all(|check| check.pass),
             checks,
+            not_recomputed: pending.iter().map(|&name| name.to_owned()).collect(),
             unknown: unknown.chain(&arrays.others).cloned().collect(),
         })
     }
@@ -97,10 +187,12 @@ pub struct Validation {
     pub file: String,
     /// Its layout.
     pub layout: &'static str,
-    /// Whether every comparison passed.
+    /// Whether there was a comparison, and every one passed.
     pub pass: bool,
     /// One comparison an output.
     pub checks: Vec<Check>,
+    /// Outputs that belong to the layout, but that this program does not recompute yet.
+    pub not_recomputed: Vec<String>,
     /// Arrays that the layout does not know, so that nobody compared them.
     pub unknown: Vec<String>,
 }
@@ -124,6 +216,24 @@ impl Validation {
         checks.finish(layout)
     }
 
+    /// The outcome for people: the file, the table, and what it comes to.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Validation { file, layout, checks, not_recomputed, unknown, .. } = self;
+        let failed = checks.iter().filter(|check| !check.pass).count();
+        let verdict = match (checks.len(), failed) {
+            (0, _) => "FAIL: nothing was compared".to_owned(),
+            (all, 0) => format!("pass: {all} arrays compared"),
+            (all, failed) => format!("FAIL: {failed} of {all} arrays compared"),
+        };
+        let (pending, unknown) = (not_recomputed.len(), unknown.len());
+        let file = one_line(file);
+        let table = self.table();
+        format!(
+            "{file} ({layout})\n{table}{verdict}, {pending} not recomputed, {unknown} unknown\n\n"
+        )
+    }
+
     /// The outcome as a table, one line an array.
     #[must_use]
     pub fn table(&self) -> Table {
@@ -144,6 +254,9 @@ impl Validation {
             let pass = if *pass { "pass" } else { "FAIL" };
             let detail = detail.as_deref().unwrap_or_default();
             table.row([array, kind, &three(*error), &tolerance, pass, detail]);
+        }
+        for array in &self.not_recomputed {
+            table.row([array.as_str(), "", "", "", "not recomputed"]);
         }
         for array in &self.unknown {
             table.row([array.as_str(), "", "", "", "unknown", "not compared"]);

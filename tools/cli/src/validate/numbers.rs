@@ -1,7 +1,9 @@
 //! Arrays of a reference file as the layouts see them: real numbers with a shape.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use hesse::io::Archive;
 use hesse::{Error, Result};
 
 /// A named array: real numbers in C order. Integers up to 2⁵³ are exact.
@@ -45,6 +47,25 @@ pub struct Arrays {
 }
 
 impl Arrays {
+    /// Reads all arrays of the file at `path`.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not what its name says.
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut arrays = Self { file: path.display().to_string(), ..Self::default() };
+        for (name, array) in Archive::read(path)?.iter() {
+            // Text, complex numbers and integers that no f64 equals are nothing to compare.
+            match array.to_f64() {
+                Ok(values) => {
+                    let numbers = Numbers { shape: array.shape().to_vec(), values };
+                    arrays.numbers.insert(name.to_owned(), numbers);
+                }
+                Err(_) => arrays.others.push(name.to_owned()),
+            }
+        }
+        Ok(arrays)
+    }
+
     /// The array `name`.
     ///
     /// # Errors

@@ -1,0 +1,191 @@
+//! Networks described in TOML files.
+//!
+//! The file is an [`Architecture`]: the shape of one sample, and the layers.
+//!
+//! ```toml
+//! input = [784]
+//!
+//! [[layer]]
+//! type = "dense"
+//! outputs = 512
+//! activation = "tanh"
+//!
+//! [[layer]]
+//! type = "dense"
+//! outputs = 10
+//! ```
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use hesse::network::{Architecture, LayerSpec};
+use hesse::{Error, Real};
+
+use crate::failure::Failure;
+
+/// More bytes than any description of a network needs.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// More parameters, or features between layers, than any machine this program meets can hold
+/// several times over. Sizes below it cannot overflow.
+const MOST_NUMBERS: usize = 1 << 31;
+
+/// Reads the network that the file at `path` describes.
+///
+/// # Errors
+/// A file that cannot be read, is not TOML, has unknown keys, or describes no network; a network
+/// of more than 2³¹ parameters or features.
+pub fn read<T: Real>(path: &Path) -> Result<hesse::network::Network<T>, Failure> {
+    let architecture = architecture(path)?;
+    architecture.build::<T>().map_err(|error| about(path, error))
+}
+
+/// Reads the description alone, and checks that its sizes are sane.
+///
+/// # Errors
+/// As [`read`].
+pub fn architecture(path: &Path) -> Result<Architecture, Failure> {
+    let text = text(path)?;
+    let architecture: Architecture = toml::from_str(&text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.map(|text| format!("line {}: ", 1 + text.matches('\n').count()));
+        about(path, format!("{}{}", line.unwrap_or_default(), error.message()))
+    })?;
+    sizes(&architecture).map_err(|message| about(path, message))?;
+    Ok(architecture)
+}
+
+fn about(path: &Path, message: impl std::fmt::Display) -> Failure {
+    Failure::input(format!("{}: {message}", path.display()))
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    let failed = |error| Error::io(path, error);
+    let file = File::open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(about(path, "expected a regular file, got something else"));
+    }
+    let mut text = String::new();
+    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(about(path, format!("expected at most {MOST_BYTES} bytes, got more")));
+    }
+    Ok(text)
+}
+
+/// Checks that no product of sizes gets out of hand before anything is made of them.
+fn sizes(architecture: &Architecture) -> Result<(), String> {
+    let mut parameters = 0;
+    let shape = architecture.input.clone();
+    product(&shape)?;
+    walk(shape, &architecture.layers, &mut parameters)
+}
+
+fn walk(mut shape: Vec<usize>, layers: &[LayerSpec], parameters: &mut usize) -> Result<(), String> {
+    for layer in layers {
+        match layer {
+            LayerSpec::Dense { outputs, .. } => {
+                let inputs = shape.last().copied().unwrap_or(0);
+                let weights = product(&[inputs.saturating_add(1), *outputs])?;
+                *parameters = within(parameters.checked_add(weights), "parameters")?;
+                if let Some(last) = shape.last_mut() {
+                    *last = *outputs;
+                }
+                product(&shape)?;
+            }
+            LayerSpec::Flatten {} => shape = vec![product(&shape)?],
+            LayerSpec::Residual { layers } => walk(shape.clone(), layers, parameters)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn product(factors: &[usize]) -> Result<usize, String> {
+    within(factors.iter().try_fold(1, |p: usize, &f| p.checked_mul(f)), "numbers in an array")
+}
+
+fn within(number: Option<usize>, what: &str) -> Result<usize, String> {
+    let most = MOST_NUMBERS;
+    match number {
+        Some(number) if number <= most => Ok(number),
+        Some(number) => Err(format!("{what}: expected at most {most}, got {number}")),
+        None => Err(format!("{what}: expected at most {most}, got far more")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hesse::network::Activation;
+
+    fn read_text(text: &str) -> Result<hesse::network::Network<f64>, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let name = format!("{}: ", file.path().display());
+        read(file.path()).map_err(|failure| {
+            let line = failure.line();
+            line.strip_prefix(&name).unwrap_or_else(|| panic!("{line}")).to_owned()
+        })
+    }
+
+    #[test]
+    fn a_description_is_read() {
+        let text = "input = [2, 3]\n[[layer]]\ntype = \"flatten\"\n[[layer]]\ntype = \"dense\"\n\
+                    outputs = 5\nactivation = \"leaky_relu(0.1)\"\n[[layer]]\ntype = \"residual\"\n\
+                    [[layer.layer]]\ntype = \"dense\"\noutputs = 5\nbias = false\n";
+        let network = read_text(text).unwrap();
+        assert_eq!(network.parameter_count(), 6 * 5 + 5 + 25);
+        assert_eq!((network.inputs(), network.outputs()), (6, 5));
+    }
+
+    #[test]
+    fn what_the_builder_makes_reads_back() {
+        let built = Architecture::perceptron(&[4, 3, 2], Activation::Elu { alpha: 0.5 });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), toml::to_string(&built).unwrap()).unwrap();
+        assert_eq!(architecture(file.path()).unwrap(), built);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        let dense = "[[layer]]\ntype = \"dense\"\n";
+        let cases = [
+            (String::new(), "line 1: missing field `input`"),
+            ("input = [2]\n".into(), "line 1: missing field `layer`"),
+            ("input = [2]\nlayer = []\n".into(), "network: layers: expected at least one"),
+            ("input = [".into(), "line 1: "),
+            (
+                format!("input = [2]\nwidth = 3\n{dense}outputs = 1"),
+                "line 2: unknown field `width`",
+            ),
+            (
+                format!("input = [2]\n{dense}outputs = 1\nunits = 2"),
+                "line 2: unknown field `units`",
+            ),
+            (
+                format!("input = [2]\n{dense}outputs = 1\nactivation = \"tahn\""),
+                "line 2: activation: expected one of identity, tanh",
+            ),
+            ("input = [2]\n[[layer]]\ntype = \"desne\"".into(), "line 3: unknown variant `desne`"),
+            (format!("input = [2]\n{dense}outputs = 0"), "dense layer: outputs: expected"),
+            (format!("input = [0]\n{dense}outputs = 2"), "network: input shape: expected"),
+            (format!("input = []\n{dense}outputs = 2"), "network: input shape: expected"),
+            (format!("input = [2]\n{dense}outputs = -2"), "line 2: invalid value"),
+            (
+                format!("input = [9000000000000000000, 3]\n{dense}outputs = 2"),
+                "numbers in an array: expected at most 2147483648, got far more",
+            ),
+            (
+                format!("input = [9000000000]\n{dense}outputs = 9000000000"),
+                "numbers in an array: expected at most",
+            ),
+        ];
+        for (text, message) in cases {
+            let got = read_text(&text).unwrap_err();
+            assert!(got.starts_with(message), "{text}\n{got}, expected {message}");
+            assert_eq!(got.lines().count(), 1);
+        }
+    }
+}
