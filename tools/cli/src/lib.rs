@@ -5,6 +5,7 @@
 //! with `--json`, as JSON; progress goes to standard error where that is a terminal.
 
 pub mod bench;
+pub mod digits;
 pub mod failure;
 pub mod figure;
 pub mod inputs;
@@ -12,6 +13,7 @@ pub mod machine;
 pub mod output;
 pub mod progress;
 pub mod report;
+pub mod reproduce;
 pub mod table;
 pub mod units;
 pub mod validate;
@@ -57,6 +59,7 @@ Exit codes: 0 done, and every bar holds; 1 a bar or a check does not hold; 2 bad
 #[derive(Debug, Subcommand)]
 enum Command {
     Bench(bench::Arguments),
+    Reproduce(reproduce::Arguments),
 }
 
 /// Runs the program on `arguments`, the first of which is its own name, and returns its exit code.
@@ -88,6 +91,7 @@ fn execute(program: Program) -> Result<Verdict, Failure> {
     let output = Output::new(json, quiet, out)?;
     let command = || match command {
         Command::Bench(arguments) => bench::run(&arguments, isa, &output),
+        Command::Reproduce(arguments) => reproduce::run(&arguments, isa, &output),
     };
     // A pool of our own: the global one belongs to whoever links us.
     match threads {
