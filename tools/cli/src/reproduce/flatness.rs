@@ -57,7 +57,7 @@ pub fn section(size: Size, seed: u64, output: &Output) -> Result<Section, Failur
         eigenvalues: if size == Size::Quick { 12 } else { 20 },
         trace: if size == Size::Quick { 20 } else { 100 },
         density: match size {
-            Size::Quick => (2, 20),
+            Size::Quick => (8, 20),
             Size::Usual => (6, 80),
             Size::Full => (10, 100),
         },
