@@ -82,9 +82,10 @@ fn density(runs: &Runs, start: &Curvature) -> Plate {
     }
     for (name, curvature) in curves {
         let density = &curvature.density;
-        let points = density.grid.iter().copied().zip(density.density.iter().copied());
-        // Far from all eigenvalues there is nothing to see, and the logarithm has no end.
-        figure = figure.line(name, points.filter(|&(_, y)| y >= 0.1 * one));
+        // Far from all eigenvalues there is nothing to see, and the logarithm has no end: a curve
+        // breaks where it is not a number.
+        let seen = density.density.iter().map(|&y| if y >= 0.1 * one { y } else { f64::NAN });
+        figure = figure.line(name, density.grid.iter().copied().zip(seen));
     }
     plate(
         "flatness-density",

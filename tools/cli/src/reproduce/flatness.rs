@@ -95,7 +95,10 @@ pub fn section(size: Size, seed: u64, output: &Output) -> Result<Section, Failur
         method: "flatness".to_owned(),
         title: "Flatness of the loss on digits".to_owned(),
         source: "J. Cohen, S. Kaur, Y. Li, J. Z. Kolter, A. Talwalkar, Gradient descent on neural \
-                 networks typically occurs at the edge of stability, ICLR 2021. The quantities are \
+                 networks typically occurs at the edge of stability, ICLR 2021; S. Jastrzębski et \
+                 al., The break-even point on optimization trajectories of deep neural networks, ICLR \
+                 2020; L. Sagun et al., Empirical analysis of the Hessian of over-parametrized neural \
+                 networks, ICLR 2018 workshop. The quantities are \
                  those of S. Chen, S. Recanatesi, E. Shea-Brown, A simple connection from loss \
                  flatness to compressed neural representations, arXiv 2310.01770."
             .to_owned(),
@@ -248,7 +251,7 @@ fn claims(runs: &Runs, target: f64) -> Result<Vec<Claim>, Failure> {
             "Near interpolation the trace of the Hessian is that of the Gauss-Newton matrix",
             "Chen et al. 2310.01770: equal where every residual is 0",
             format!("{} apart", percent(remainder)),
-            "at most 15 %, at both rates",
+            &format!("at most 15 %, full batch at both rates, loss at most {target}"),
             Some(remainder <= 0.15),
         ),
         claim(
