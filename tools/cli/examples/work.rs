@@ -243,7 +243,7 @@ impl Mlp {
 
     /// Weights of all layers, then biases, each summed with the weights of stream 90 in their order.
     fn answer<T: Real>(&self, vector: &[T]) -> Vec<f64> {
-        let (mut weights, mut biases) = (Vec::new(), Vec::new());
+        let (mut weights, mut biases): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
         let mut rest = vector;
         for pair in self.sizes.windows(2) {
             let (inputs, outputs) = (pair[0], pair[1]);
