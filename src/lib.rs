@@ -36,3 +36,8 @@ pub use numerics::{krylov, optimize, parallel, random};
 
 pub use faer;
 pub use sprs;
+
+/// The example in the README runs as a test of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

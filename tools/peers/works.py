@@ -98,6 +98,20 @@ class Mlp:
     def parameters(self):
         return self.weights + self.biases
 
+    def block(self, count):
+        """`count` tangents side by side: those of number k come from streams 100 k further on."""
+        pairs = list(zip(self.sizes, self.sizes[1:]))
+        make = lambda seed, *shape: uniform(seed, *shape, dtype=self.dtype)
+        blocks = []
+        for k in range(count):
+            block = [make(50 + 100 * k + l, i, o) for l, (i, o) in enumerate(pairs)]
+            blocks.append(block + [make(70 + 100 * k + l, o) for l, (_, o) in enumerate(pairs)])
+        return blocks
+
+    @classmethod
+    def block_answer(cls, blocks):
+        return np.concatenate([cls.answer(parts) for parts in blocks])
+
     @staticmethod
     def answer(parts):
         """The sum of each part weighted by stream 90: a number that depends on every entry."""
@@ -135,6 +149,16 @@ def torch_hvp(mlp):
     return lambda: torch.autograd.grad(gradient, p, v, retain_graph=True), mlp.answer
 
 
+def torch_hvp_block8(mlp):
+    """One double backward after the other: batched ones are slower on a processor."""
+    torch = package("torch")
+    p = [torch.tensor(a, requires_grad=True) for a in mlp.parameters()]
+    blocks = [[torch.tensor(a) for a in block] for block in mlp.block(8)]
+    gradient = torch.autograd.grad(torch_loss(torch, mlp)(p), p, create_graph=True)
+    run = lambda: [torch.autograd.grad(gradient, p, v, retain_graph=True) for v in blocks]
+    return run, mlp.block_answer
+
+
 def jax_loss(jax, mlp):
     jnp = package("jax.numpy")
     n = len(mlp.sizes) - 1
@@ -167,6 +191,18 @@ def jax_hvp(mlp):
     return lambda: jax.block_until_ready(product(p, v)), mlp.answer
 
 
+def jax_hvp_block8(mlp):
+    """Forward over reverse, mapped over eight tangents, compiled."""
+    jax = package("jax")
+    loss = jax_loss(jax, mlp)
+    one = lambda p, v: jax.jvp(jax.grad(loss), (p,), (v,))[1]
+    product = jax.jit(jax.vmap(one, in_axes=(None, 0)))
+    p = [jax.numpy.asarray(a) for a in mlp.parameters()]
+    v = [jax.numpy.stack(arrays) for arrays in zip(*mlp.block(8))]
+    answer = lambda parts: mlp.block_answer([[part[k] for part in parts] for k in range(8)])
+    return lambda: jax.block_until_ready(product(p, v)), answer
+
+
 for name, sizes, batch, dtypes in (
     ("mlp_784-512-512-10_B2048", (784, 512, 512, 10), 2048, ("f32", "f64")),
     ("mlp_64-100-100-10_B1797", (64, 100, 100, 10), 1797, ("f64",)),
@@ -177,6 +213,8 @@ for name, sizes, batch, dtypes in (
         make = lambda f, s=sizes, b=batch, r=real: lambda: f(Mlp(s, b, r))
         work(f"gradient_{name}", dtype, tolerance, torch=make(torch_gradient), jax=make(jax_gradient))
         work(f"hvp_{name}", dtype, tolerance, torch=make(torch_hvp), jax=make(jax_hvp))
+        work(f"hvp_block8_{name}", dtype, tolerance,
+             torch=make(torch_hvp_block8), jax=make(jax_hvp_block8))
 
 
 # ------------------------------------------------------------------ eigenvalues of a voxel Laplacian
@@ -219,9 +257,17 @@ def torch_tanh(dtype, n):
     return lambda: torch.tanh(x, out=y), lambda y: y[:1000].numpy()
 
 
+def numpy_tanh(dtype, n):
+    x = uniform(1, n, dtype=dtype)
+    y = np.empty_like(x)
+
+    return lambda: np.tanh(x, out=y), lambda y: y[:1000]
+
+
 for n, place in ((1 << 14, "cached"), (1 << 24, "memory")):
     for dtype, real, tolerance in (("f32", np.float32, 1e-6), ("f64", np.float64, 1e-15)):
         work(f"tanh_{place}_{n}", dtype, tolerance,
+             numpy=lambda real=real, n=n: numpy_tanh(real, n),
              torch=lambda real=real, n=n: torch_tanh(real, n))
 
 

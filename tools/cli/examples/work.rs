@@ -7,8 +7,15 @@
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
+use hesse::krylov::{Lanczos, LinearOperator, SparseOperator};
+use hesse::network::{
+    Activation, Architecture, Dataset, Hessian, Loss, Network, Objective, Targets,
+};
+use hesse::sprs::TriMat;
 use hesse_cli::inputs::uniform;
+use hesse_kernels::elementary::tanh;
 use hesse_kernels::panel::{Panel, PanelMut, subtract_product, transpose_product};
+use hesse_kernels::philox::fill_normal;
 use hesse_kernels::{Isa, Real};
 use serde_json::{Value, json};
 
@@ -74,6 +81,27 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
         let h = uniform::<f64>(3, k * b).iter().map(|h| h * 1e-3).collect();
         return Some(Box::new(PanelUpdate { isa, n, k, b, v, w, h }));
     }
+    if let Some(n) = name.strip_prefix("tanh_cached_").or(name.strip_prefix("tanh_memory_")) {
+        let x = uniform::<T>(1, n.parse().ok()?);
+        return Some(Box::new(Tanh { isa, y: x.clone(), x }));
+    }
+    if let Some(n) = name.strip_prefix("normals_") {
+        return Some(Box::new(Normals { isa, x: vec![T::ZERO; n.parse().ok()?] }));
+    }
+    if let Some(sizes) = name.strip_prefix("gradient_mlp_") {
+        return MlpGradient::<T>::new(Mlp::parse(sizes)?).map(|work| Box::new(work) as _);
+    }
+    if let Some(sizes) = name.strip_prefix("hvp_mlp_") {
+        return MlpHvp::<T>::new(Mlp::parse(sizes)?, 1).map(|work| Box::new(work) as _);
+    }
+    if let Some(sizes) = name.strip_prefix("hvp_block8_mlp_") {
+        return MlpHvp::<T>::new(Mlp::parse(sizes)?, 8).map(|work| Box::new(work) as _);
+    }
+    if name == "eigsh_ball_laplacian_10" && T::NAME == "f64" {
+        let laplacian = ball_laplacian()?;
+        let start = uniform(1, laplacian.dimension());
+        return Some(Box::new(Eigenvalues { laplacian, start, values: Vec::new() }));
+    }
     None
 }
 
@@ -122,5 +150,223 @@ impl<T: Real> Work for PanelUpdate<T> {
     }
     fn answer(&self) -> Vec<f64> {
         (0..self.b).map(|c| self.w[c * self.n].to_f64()).collect()
+    }
+}
+
+/// Elements of one task.
+const PIECE: usize = 1 << 16;
+
+struct Tanh<T> {
+    isa: Isa,
+    x: Vec<T>,
+    y: Vec<T>,
+}
+
+impl<T: Real> Work for Tanh<T> {
+    fn run(&mut self) {
+        let Self { isa, x, y } = self;
+        hesse::parallel::for_each_piece(y, PIECE, |i, y| {
+            tanh(*isa, &x[i * PIECE..][..y.len()], y);
+        });
+    }
+    fn answer(&self) -> Vec<f64> {
+        self.y.iter().take(1000).map(|y| y.to_f64()).collect()
+    }
+}
+
+struct Normals<T> {
+    isa: Isa,
+    x: Vec<T>,
+}
+
+impl<T: Real> Work for Normals<T> {
+    fn run(&mut self) {
+        let isa = self.isa;
+        hesse::parallel::for_each_piece(&mut self.x, PIECE, |i, x| {
+            fill_normal(isa, 1, 0, (i * PIECE) as u64, x);
+        });
+    }
+    fn answer(&self) -> Vec<f64> {
+        let n = self.x.len() as f64;
+        let mean = self.x.iter().map(|x| x.to_f64()).sum::<f64>() / n;
+        let square = self.x.iter().map(|x| (x.to_f64() - mean).powi(2)).sum::<f64>() / n;
+        vec![square.sqrt()]
+    }
+}
+
+/// The perceptron of `works.py`. Its weights are inputs × outputs, ours outputs × inputs.
+#[derive(Clone)]
+struct Mlp {
+    sizes: Vec<usize>,
+    batch: usize,
+}
+
+impl Mlp {
+    /// `784-512-512-10_B2048`.
+    fn parse(text: &str) -> Option<Self> {
+        let (sizes, batch) = text.split_once("_B")?;
+        let sizes: Result<_, _> = sizes.split('-').map(str::parse).collect();
+        Some(Self { sizes: sizes.ok()?, batch: batch.parse().ok()? })
+    }
+
+    fn network<T: Real>(&self) -> Option<Network<T>> {
+        Architecture::perceptron(&self.sizes, Activation::Tanh).build().ok()
+    }
+
+    fn data<T: Real>(&self) -> Option<Dataset<T>> {
+        let (inputs, outputs) = (self.sizes[0], *self.sizes.last()?);
+        let scores = uniform::<f64>(2, self.batch * outputs);
+        let largest = |row: &[f64]| {
+            (1..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best })
+        };
+        let classes = scores.chunks_exact(outputs).map(largest).collect();
+        let x = uniform(1, self.batch * inputs);
+        Dataset::from_rows(x, inputs, Targets::Classes(classes)).ok()
+    }
+
+    /// Weights and biases of every layer from the streams `weight` + l and `bias` + l, in our order.
+    fn parameters<T: Real>(&self, weight: u32, bias: u32, scaled: bool) -> Vec<T> {
+        let mut theta = Vec::new();
+        for (l, pair) in (0..).zip(self.sizes.windows(2)) {
+            let (inputs, outputs) = (pair[0], pair[1]);
+            let w = uniform::<T>(weight + l, inputs * outputs);
+            let scale = if scaled { (inputs as f64).sqrt() } else { 1.0 };
+            for j in 0..outputs {
+                let column = (0..inputs).map(|i| w[i * outputs + j].to_f64() / scale);
+                theta.extend(column.map(T::from_f64));
+            }
+            let b = uniform::<f64>(bias + l, outputs);
+            theta.extend(b.iter().map(|b| T::from_f64(if scaled { 0.1 * b } else { *b })));
+        }
+        theta
+    }
+
+    /// Weights of all layers, then biases, each summed with the weights of stream 90 in their order.
+    fn answer<T: Real>(&self, vector: &[T]) -> Vec<f64> {
+        let (mut weights, mut biases): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+        let mut rest = vector;
+        for pair in self.sizes.windows(2) {
+            let (inputs, outputs) = (pair[0], pair[1]);
+            let (w, behind) = rest.split_at(inputs * outputs);
+            let (b, behind) = behind.split_at(outputs);
+            rest = behind;
+            let u = uniform::<f64>(90, inputs * outputs);
+            let entry = |k: usize| w[k % outputs * inputs + k / outputs].to_f64();
+            weights.push((0..inputs * outputs).map(|k| u[k] * entry(k)).sum());
+            biases.push(b.iter().zip(&u).map(|(b, u)| b.to_f64() * u).sum());
+        }
+        weights.extend(biases);
+        weights
+    }
+}
+
+/// The objective of a perceptron, which lives as long as the process: it borrows from itself.
+fn objective<T: Real>(mlp: &Mlp) -> Option<&'static Objective<'static, T>> {
+    let network = Box::leak(Box::new(mlp.network::<T>()?));
+    let data = Box::leak(Box::new(mlp.data::<T>()?));
+    let objective = Objective::new(network, data, Loss::CrossEntropy).ok()?;
+    Some(Box::leak(Box::new(objective)))
+}
+
+struct MlpGradient<T: Real> {
+    mlp: Mlp,
+    objective: &'static Objective<'static, T>,
+    theta: Vec<T>,
+    gradient: Vec<T>,
+}
+
+impl<T: Real> MlpGradient<T> {
+    fn new(mlp: Mlp) -> Option<Self> {
+        let theta = mlp.parameters(10, 30, true);
+        Some(Self { objective: objective(&mlp)?, gradient: vec![T::ZERO; theta.len()], theta, mlp })
+    }
+}
+
+impl<T: Real> Work for MlpGradient<T> {
+    fn run(&mut self) {
+        let loss = self.objective.gradient(&self.theta, &mut self.gradient);
+        assert!(loss.is_ok(), "{loss:?}");
+    }
+    fn answer(&self) -> Vec<f64> {
+        self.mlp.answer(&self.gradient)
+    }
+}
+
+struct MlpHvp<T: Real> {
+    mlp: Mlp,
+    hessian: Hessian<'static, 'static, 'static, T>,
+    tangents: Vec<T>,
+    products: Vec<T>,
+}
+
+impl<T: Real> MlpHvp<T> {
+    fn new(mlp: Mlp, block: u32) -> Option<Self> {
+        let objective = objective::<T>(&mlp)?;
+        let point = Box::leak(Box::new(objective.at(&mlp.parameters(10, 30, true)).ok()?));
+        let tangents: Vec<T> =
+            (0..block).flat_map(|k| mlp.parameters(50 + 100 * k, 70 + 100 * k, false)).collect();
+        let products = vec![T::ZERO; tangents.len()];
+        Some(Self { mlp, hessian: point.hessian(), tangents, products })
+    }
+}
+
+impl<T: Real> Work for MlpHvp<T> {
+    fn run(&mut self) {
+        self.hessian.apply_block(&self.tangents, &mut self.products);
+    }
+    fn answer(&self) -> Vec<f64> {
+        let n = self.hessian.dimension();
+        self.products.chunks_exact(n).flat_map(|product| self.mlp.answer(product)).collect()
+    }
+}
+
+/// Graph Laplacian of the voxels of an 80³ grid closer than 38 to voxel (40, 40, 40).
+fn ball_laplacian() -> Option<SparseOperator<f64>> {
+    const SIDE: usize = 80;
+    let square = |i: usize| i.abs_diff(40).pow(2);
+    let mut index = vec![None; SIDE * SIDE * SIDE];
+    let mut n = 0;
+    for (voxel, index) in index.iter_mut().enumerate() {
+        let (i, j, k) = (voxel / (SIDE * SIDE), voxel / SIDE % SIDE, voxel % SIDE);
+        if square(i) + square(j) + square(k) < 38 * 38 {
+            *index = Some(n);
+            n += 1;
+        }
+    }
+    let mut matrix = TriMat::new((n, n));
+    let mut degree = vec![0.0; n];
+    // The ball does not touch the sides of the grid, so no step wraps around.
+    for voxel in 0..index.len() {
+        for step in [1, SIDE, SIDE * SIDE] {
+            let neighbour = index.get(voxel + step).copied().flatten();
+            if let (Some(a), Some(b)) = (index[voxel], neighbour) {
+                matrix.add_triplet(a, b, -1.0);
+                matrix.add_triplet(b, a, -1.0);
+                degree[a] += 1.0;
+                degree[b] += 1.0;
+            }
+        }
+    }
+    for (a, degree) in degree.into_iter().enumerate() {
+        matrix.add_triplet(a, a, degree);
+    }
+    let matrix = matrix.to_csr::<usize>();
+    SparseOperator::new(matrix.view()).ok()
+}
+
+struct Eigenvalues {
+    laplacian: SparseOperator<f64>,
+    start: Vec<f64>,
+    values: Vec<f64>,
+}
+
+impl Work for Eigenvalues {
+    fn run(&mut self) {
+        let pairs =
+            Lanczos::new(&self.laplacian).largest(10).tolerance(1e-8).start(&self.start).run();
+        self.values = pairs.map(|pairs| pairs.values).unwrap_or_default();
+    }
+    fn answer(&self) -> Vec<f64> {
+        self.values.iter().rev().copied().collect()
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod data;
+pub mod digits;
 pub mod failure;
 pub mod figure;
 pub mod inputs;
@@ -15,6 +16,7 @@ pub mod output;
 pub mod progress;
 pub mod report;
 pub mod spectrum;
+pub mod reproduce;
 pub mod table;
 pub mod train;
 pub mod units;
@@ -64,6 +66,7 @@ enum Command {
     Spectrum(spectrum::Arguments),
     Validate(validate::Arguments),
     Bench(bench::Arguments),
+    Reproduce(reproduce::Arguments),
 }
 
 /// Runs the program on `arguments`, the first of which is its own name, and returns its exit code.
@@ -98,6 +101,7 @@ fn execute(program: Program) -> Result<Verdict, Failure> {
         Command::Spectrum(arguments) => spectrum::run(&arguments, &output),
         Command::Validate(arguments) => validate::run(&arguments, &output),
         Command::Bench(arguments) => bench::run(&arguments, isa, &output),
+        Command::Reproduce(arguments) => reproduce::run(&arguments, isa, &output),
     };
     // A pool of our own: the global one belongs to whoever links us.
     match threads {

@@ -1,0 +1,68 @@
+//! `hesse reproduce` from outside, as small as it can be.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn reproduce(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hesse"))
+        .args(["reproduce", "--quick", "--json", "--out"])
+        .arg(folder)
+        .args(arguments)
+        .env_remove("HESSE_ISA")
+        .env_remove("RAYON_NUM_THREADS")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_report_is_written_and_the_exit_code_is_its_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = reproduce(folder.path(), &["flatness", "--seed", "3"]);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let claims = report["sections"][0]["claims"].as_array().unwrap();
+    assert!(claims.len() > 10);
+    let fails = claims.iter().any(|claim| claim["holds"] == false);
+    assert_eq!(output.status.code(), Some(i32::from(fails)));
+    // Whatever the training, these hold by mathematics.
+    for what in ["recomputed residual", "first moment of the density"] {
+        let claim = claims.iter().find(|c| c["what"].as_str().unwrap().contains(what)).unwrap();
+        assert_eq!(claim["holds"], true, "{claim}");
+    }
+    let plates = report["sections"][0]["plates"].as_array().unwrap();
+    assert_eq!(plates.len(), 4);
+    for plate in plates {
+        let name = format!("{}.svg", plate["name"].as_str().unwrap());
+        let svg = std::fs::read_to_string(folder.path().join(&name)).unwrap();
+        assert!(svg.starts_with("<svg") && svg.ends_with("</svg>"), "{name}");
+        assert!(!svg.contains("no finite data"), "{name}");
+    }
+    let page = std::fs::read_to_string(folder.path().join("index.html")).unwrap();
+    assert!(page.contains("hesse reproduce flatness --quick --seed 3"));
+    let written = std::fs::read(folder.path().join("report.json")).unwrap();
+    let written: serde_json::Value = serde_json::from_slice(&written).unwrap();
+    assert_eq!(written, report);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_numbers_on_any_number_of_threads() {
+    let claims = |threads: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let output = reproduce(folder.path(), &["--threads", threads]);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let pictures = ["loss", "sharpness", "density", "eigenvalues"]
+            .map(|name| std::fs::read(folder.path().join(format!("flatness-{name}.svg"))).unwrap());
+        (report["sections"][0]["claims"].clone(), pictures)
+    };
+    assert_eq!(claims("1"), claims("3"));
+}
+
+#[test]
+fn an_unknown_method_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = reproduce(folder.path(), &["flatnes"]);
+    assert_eq!(output.status.code(), Some(2));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.starts_with("hesse: invalid value 'flatnes'"), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+}
