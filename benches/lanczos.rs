@@ -71,19 +71,6 @@ fn benches(c: &mut Criterion) {
     // One thread, as the peer.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread");
     let run = || {
-        pool.install(|| {
-            let mut l = Lanczos::new(&a).largest(10).tolerance(1e-8).max_products(20_000);
-            if let Ok(b) = std::env::var("BLOCK") {
-                l = l.block(b.parse().unwrap());
-            }
-            if std::env::var("PLAIN").is_ok() {
-                l = l.filter(false);
-            }
-            if let Ok(b) = std::env::var("SUBSPACE") {
-                l = l.subspace(b.parse().unwrap());
-            }
-            l.run().expect("finite products")
-        })
         pool.install(|| Lanczos::new(&a).largest(10).max_products(10_000).run().expect("finite"))
     };
     let top = run();
