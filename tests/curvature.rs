@@ -26,7 +26,7 @@ fn dataset(network: &Network<f64>, loss: Loss, samples: usize, seed: u64) -> Dat
     let inputs = normals(seed, samples * network.inputs());
     let outputs = network.outputs();
     let targets = match loss {
-        Loss::CrossEntropy if seed % 2 == 0 => {
+        Loss::CrossEntropy if seed.is_multiple_of(2) => {
             Targets::Classes((0..samples).map(|i| i % outputs).collect())
         }
         Loss::CrossEntropy => {

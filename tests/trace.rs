@@ -277,18 +277,23 @@ fn any_scale() {
 }
 
 #[test]
-fn same_bits_for_any_number_of_threads_and_any_block() {
-    // More than one shard of rows.
+fn same_bits_for_any_number_of_threads_and_the_same_value_for_any_block() {
+    // More than one shard of rows. The panels add in another order for another number of columns.
     let a = Diagonal(outliers(5000));
     for method in METHODS {
         let run = |threads, block| {
             let trace = method(24).probes(Probes::Sphere).seed(9).block(block);
             let got = on_threads(threads, || trace.run(&a).unwrap());
-            (got.value.to_bits(), got.standard_error.to_bits())
+            (got.value, got.standard_error)
         };
         let want = run(1, 8);
-        for (threads, block) in [(2, 8), (7, 8), (1, 1), (2, 5), (1, 100)] {
-            assert_eq!(run(threads, block), want, "{threads} threads, blocks of {block}");
+        for threads in [2, 3, 7] {
+            assert_eq!(run(threads, 8), want, "{threads} threads");
+        }
+        for block in [1, 5, 100] {
+            let got = run(2, block);
+            close("value", got.0, want.0, 1e-11 * want.0);
+            close("standard error", got.1, want.1, 1e-8 * want.0);
         }
     }
 }
@@ -308,7 +313,8 @@ fn a_callback_sees_every_block_and_can_stop() {
             assert_eq!(got.status, EstimateStatus::Interrupted);
             assert_eq!((got.products, calls.into_inner()), (limit, limit / 4));
             assert!(got.standard_error > 0.0 && got.standard_error.is_finite());
-            close("interrupted", got.value, a.trace(), 4.0 * got.standard_error);
+            // Student's t of 3 degrees of freedom, the fewest here, is beyond 13 once in a thousand.
+            close("interrupted", got.value, a.trace(), 13.0 * got.standard_error);
         }
     }
     let stop = |_: hesse::krylov::EstimateProgress| ControlFlow::Break(());

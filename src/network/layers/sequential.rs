@@ -112,13 +112,13 @@ impl<T: Real> Layer<T> for Sequential<T> {
     }
 
     fn parameters(&self) -> Vec<ParameterSpec> {
-        let named = |(i, layer): (usize, &Box<dyn Layer<T>>)| {
-            layer.parameters().into_iter().map(move |spec| ParameterSpec {
-                name: format!("layer{}.{}", i + 1, spec.name),
-                ..spec
-            })
-        };
-        self.layers.iter().enumerate().flat_map(named).collect()
+        let mut all = Vec::new();
+        for (i, layer) in self.layers.iter().enumerate() {
+            for spec in layer.parameters() {
+                all.push(ParameterSpec { name: format!("layer{}.{}", i + 1, spec.name), ..spec });
+            }
+        }
+        all
     }
 
     fn couples_samples(&self) -> bool {
