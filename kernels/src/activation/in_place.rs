@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 use crate::lanes::Lanes;
 use crate::{Isa, Real};
 
-/// u[b] ← d1[b] ∘ (u[b] + bias): the tangent pass of a layer whose φ'' does not matter.
+/// `u[b] ← d1[b] ∘ (u[b] + bias)`: the tangent pass of a layer whose φ'' does not matter.
 ///
 /// `bias` (`None`: 0): h = `columns` elements; `u`: any number of rows of h; `d1` (φ', `None`: 1): as
 /// long as `u`. At most 2 flops an element; bandwidth-bound.
