@@ -20,8 +20,8 @@ pub(super) struct ChebyshevFilter {
 }
 
 /// arcosh of the filter's largest value, cosh(3) = 10. More would flatten the gaps between the
-/// wanted values (see above): 5 takes a fifth more products on the grid of the benchmark, 2 saves
-/// none and orthogonalises more often.
+/// wanted values (see above), less orthogonalises more often: on the grid of the benchmark 2, 3 and
+/// 4 take 2294, 2410 and 2530 products in spaces of 42 columns.
 const LARGEST: f64 = 3.0;
 
 /// Higher degrees save nothing more, orthogonalisation is a small part by then, and the filter that
