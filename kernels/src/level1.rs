@@ -18,6 +18,7 @@ use pulp::{Simd, WithSimd};
 pub use compensated::{dot_compensated, sum_compensated};
 pub use update::{axpby, axpy, scal};
 
+use crate::compiled::dispatch;
 use crate::lanes::Lanes;
 use crate::{Isa, Real};
 
@@ -28,7 +29,7 @@ use crate::{Isa, Real};
 #[must_use]
 pub fn dot<T: Real>(isa: Isa, x: &[T], y: &[T]) -> f64 {
     assert_eq!(x.len(), y.len());
-    let [sum] = sums(isa, [x, y], Dot);
+    let [sum] = dispatch!(isa, Sums<'a, T, Dot, 2, 1> = Sums { x: [x, y], term: Dot });
     sum
 }
 
@@ -37,7 +38,8 @@ pub fn dot<T: Real>(isa: Isa, x: &[T], y: &[T]) -> f64 {
 pub fn dot_pair<T: Real>(isa: Isa, x: &[T], y: &[T], z: &[T]) -> (f64, f64) {
     assert_eq!(x.len(), y.len());
     assert_eq!(x.len(), z.len());
-    let [xy, xz] = sums(isa, [x, y, z], DotPair);
+    let [xy, xz] =
+        dispatch!(isa, Sums<'a, T, DotPair, 3, 2> = Sums { x: [x, y, z], term: DotPair });
     (xy, xz)
 }
 
@@ -45,14 +47,14 @@ pub fn dot_pair<T: Real>(isa: Isa, x: &[T], y: &[T], z: &[T]) -> (f64, f64) {
 #[must_use]
 pub fn dot_self<T: Real>(isa: Isa, x: &[T], y: &[T]) -> (f64, f64) {
     assert_eq!(x.len(), y.len());
-    let [xx, xy] = sums(isa, [x, y], DotSelf);
+    let [xx, xy] = dispatch!(isa, Sums<'a, T, DotSelf, 2, 2> = Sums { x: [x, y], term: DotSelf });
     (xx, xy)
 }
 
 /// Σ xᵢ. n flops; error at most γ Σ|xᵢ| with γ as for [`dot`].
 #[must_use]
 pub fn sum<T: Real>(isa: Isa, x: &[T]) -> f64 {
-    let [sum] = sums(isa, [x], Sum);
+    let [sum] = dispatch!(isa, Sums<'a, T, Sum, 1, 1> = Sums { x: [x], term: Sum });
     sum
 }
 
@@ -67,9 +69,9 @@ pub fn sum<T: Real>(isa: Isa, x: &[T]) -> f64 {
 pub fn nrm2<T: Real>(isa: Isa, x: &[T]) -> f64 {
     // 2⁻⁹⁶⁰
     const SAFE: f64 = f64::from_bits((1023 - 960) << 52);
-    let [squares] = sums(isa, [x], Square(1.0));
-    if squares.is_nan() || (SAFE..f64::INFINITY).contains(&squares) {
-        return squares.sqrt();
+    let plain = squares(isa, x, 1.0);
+    if plain.is_nan() || (SAFE..f64::INFINITY).contains(&plain) {
+        return plain.sqrt();
     }
     let largest = max_abs(isa, x);
     if largest == 0.0 || largest == f64::INFINITY {
@@ -80,20 +82,25 @@ pub fn nrm2<T: Real>(isa: Isa, x: &[T]) -> f64 {
     // element is at least 2⁴⁸⁰.
     let exponent: i32 = if largest > 1.0 { -600 } else { 600 };
     let power = |e: i32| f64::from_bits(((1023 + e) as u64) << 52);
-    let [squares] = sums(isa, [x], Square(power(exponent)));
-    squares.sqrt() * power(-exponent)
+    squares(isa, x, power(exponent)).sqrt() * power(-exponent)
+}
+
+/// Σ (scale · xᵢ)².
+fn squares<T: Real>(isa: Isa, x: &[T], scale: f64) -> f64 {
+    let [sum] = dispatch!(isa, Sums<'a, T, Square, 1, 1> = Sums { x: [x], term: Square(scale) });
+    sum
 }
 
 /// max |xᵢ|; 0 for the empty vector, NaN where x has one.
 #[must_use]
 pub fn max_abs<T: Real>(isa: Isa, x: &[T]) -> f64 {
-    isa.dispatch(MaxAbs(x))
+    dispatch!(isa, MaxAbs<'a, T> = MaxAbs(x))
 }
 
 /// Whether x has neither NaN nor infinities. Stops soon after the first one.
 #[must_use]
 pub fn all_finite<T: Real>(isa: Isa, x: &[T]) -> bool {
-    isa.dispatch(AllFinite(x))
+    dispatch!(isa, AllFinite<'a, T> = AllFinite(x))
 }
 
 /// A sum of A terms over N vectors, `f64` lane by lane.
@@ -151,15 +158,6 @@ impl Term<1, 1> for Square {
 }
 
 /// Sums of `Term` over vectors of one length.
-#[inline(always)]
-fn sums<T: Real, F: Term<N, A>, const N: usize, const A: usize>(
-    isa: Isa,
-    x: [&[T]; N],
-    term: F,
-) -> [f64; A] {
-    isa.dispatch(Sums { x, term })
-}
-
 struct Sums<'a, T, F, const N: usize, const A: usize> {
     x: [&'a [T]; N],
     term: F,

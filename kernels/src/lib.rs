@@ -2,12 +2,14 @@
 //!
 //! Every kernel is written once, generic over [`pulp::Simd`], and dispatched once per call on an
 //! [`Isa`]: plain scalar code, AVX2 with FMA, AVX-512 or NEON. The environment variable
-//! `HESSE_ISA=scalar|v3|v4|neon` forces one of them, see [`Isa::from_env`].
+//! `HESSE_ISA=scalar|v3|v4|neon` forces one of them, see [`Isa::from_env`]. All of this is compiled
+//! here: a caller's generic functions call it, and do not compile it again.
 //!
 //! Lengths are asserted here, because the soundness of the kernels rests on them; the public
 //! functions of `hesse` have checked them before and return errors.
 
 pub mod activation;
+mod compiled;
 pub mod elementary;
 pub mod gemm;
 mod isa;

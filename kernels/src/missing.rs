@@ -10,7 +10,7 @@ use pulp::bytemuck;
 
 /// `value` as a `B`, if that is the type it has; decided at compile time.
 #[inline(always)]
-fn cast<A: Copy + 'static, B: Copy + 'static>(value: A) -> Option<B> {
+pub(crate) fn cast<A: Copy + 'static, B: Copy + 'static>(value: A) -> Option<B> {
     (&value as &dyn Any).downcast_ref::<B>().copied()
 }
 

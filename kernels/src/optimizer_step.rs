@@ -5,6 +5,7 @@
 
 use pulp::{Simd, WithSimd};
 
+use crate::compiled::dispatch;
 use crate::lanes::Lanes;
 use crate::{Isa, Real};
 
@@ -51,10 +52,10 @@ pub fn adam<T: Real>(
     let n = parameters.len();
     assert!(gradient.len() == n && first.len() == n && second.len() == n);
     match largest {
-        None => isa.dispatch(Adam { step, parameters, gradient, first, second }),
+        None => dispatch!(isa, Adam<'a, T> = Adam { step, parameters, gradient, first, second }),
         Some(largest) => {
             assert_eq!(largest.len(), n);
-            isa.dispatch(AmsGrad {
+            dispatch!(isa, AmsGrad<'a, T> = AmsGrad {
                 adam: Adam { step, parameters, gradient, first, second },
                 largest,
             });

@@ -17,6 +17,7 @@ use core::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use crate::compiled::dispatch;
 use crate::{Isa, Real};
 use inner::Part;
 
@@ -213,7 +214,7 @@ impl<'a, T: Real> PanelMut<'a, T> {
 pub fn transpose_product<T: Real>(isa: Isa, v: Panel<'_, T>, w: Panel<'_, T>, h: &mut [f64]) {
     assert_eq!(v.rows, w.rows, "rows of V and W");
     assert_eq!(h.len(), v.columns * w.columns, "elements of H");
-    isa.dispatch(TransposeProduct { v, w, h, part: Part::All });
+    dispatch!(isa, TransposeProduct<'a, T> = TransposeProduct { v, w, h, part: Part::All });
 }
 
 /// G ← Vᵀ V, column-major and exactly symmetric: half the flops of [`transpose_product`], with the
@@ -224,7 +225,7 @@ pub fn transpose_product<T: Real>(isa: Isa, v: Panel<'_, T>, w: Panel<'_, T>, h:
 pub fn gram<T: Real>(isa: Isa, v: Panel<'_, T>, g: &mut [f64]) {
     let k = v.columns;
     assert_eq!(g.len(), k * k, "elements of G");
-    isa.dispatch(TransposeProduct { v, w: v, h: g, part: Part::Upper });
+    dispatch!(isa, TransposeProduct<'a, T> = TransposeProduct { v, w: v, h: g, part: Part::Upper });
     for j in 0..k {
         for i in j + 1..k {
             g[i + j * k] = g[j + i * k];
@@ -261,7 +262,8 @@ impl<T: Real> WithSimd for TransposeProduct<'_, T> {
 pub fn subtract_product<T: Real>(isa: Isa, w: &mut PanelMut<'_, T>, v: Panel<'_, T>, h: &[f64]) {
     assert_eq!(v.rows, w.rows, "rows of V and W");
     assert_eq!(h.len(), v.columns * w.columns, "elements of H");
-    isa.dispatch(SubtractProduct { w: w.row_range_mut(0..v.rows), v, h, next: None });
+    let w = w.row_range_mut(0..v.rows);
+    dispatch!(isa, SubtractProduct<'a, T> = SubtractProduct { w, v, h, next: None });
 }
 
 /// W ← W − V H, then G ← Vᵀ W with the new W, in one pass over V.
@@ -283,7 +285,8 @@ pub fn subtract_then_transpose_product<T: Real>(
     assert_eq!(v.rows, w.rows, "rows of V and W");
     assert_eq!(h.len(), v.columns * w.columns, "elements of H");
     assert_eq!(g.len(), h.len(), "elements of G");
-    isa.dispatch(SubtractProduct { w: w.row_range_mut(0..v.rows), v, h, next: Some(g) });
+    let (w, next) = (w.row_range_mut(0..v.rows), Some(g));
+    dispatch!(isa, SubtractProduct<'a, T> = SubtractProduct { w, v, h, next });
 }
 
 struct SubtractProduct<'a, T> {
@@ -348,7 +351,8 @@ pub fn multiply_in_place<T: Real>(isa: Isa, v: &mut PanelMut<'_, T>, h: &[f64]) 
     let columns = h.len().checked_div(k).unwrap_or(0);
     assert!(columns <= k && h.len() == columns * k, "elements of H");
     let rows = v.rows;
-    isa.dispatch(MultiplyInPlace { v: v.row_range_mut(0..rows), h, columns });
+    let v = v.row_range_mut(0..rows);
+    dispatch!(isa, MultiplyInPlace<'a, T> = MultiplyInPlace { v, h, columns });
 }
 
 struct MultiplyInPlace<'a, T> {

@@ -2,6 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
+use crate::compiled::dispatch;
 use crate::lanes::Lanes;
 use crate::{Isa, Real};
 
@@ -22,7 +23,7 @@ pub fn tangent_epilogue_in_place<T: Real>(
     assert!(columns > 0 && u.len().is_multiple_of(columns));
     assert!(bias.is_none_or(|bias| bias.len() == columns));
     assert!(d1.is_none_or(|d1| d1.len() == u.len()));
-    isa.dispatch(InPlace { columns, bias, d1, u });
+    dispatch!(isa, InPlace<'a, T> = InPlace { columns, bias, d1, u });
 }
 
 struct InPlace<'a, T> {

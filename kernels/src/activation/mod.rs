@@ -30,13 +30,14 @@ mod tests;
 use core::fmt;
 use core::str::FromStr;
 
-use pulp::{Simd, WithSimd, bytemuck};
+use pulp::{Simd, WithSimd};
 
 pub use in_place::tangent_epilogue_in_place;
 pub use passes::{
     adjoint_epilogue, adjoint_tangent_epilogue, column_sums, scale_rows, tangent_epilogue,
 };
 
+use crate::compiled::dispatch;
 use crate::elementary::Lane;
 use crate::lanes::Lanes;
 use crate::{Isa, Real};
@@ -204,20 +205,6 @@ struct Job<'a, T> {
     slopes: Option<(&'a mut [T], Option<&'a mut [T]>)>,
 }
 
-impl<'a, T: Real> Job<'a, T> {
-    /// The same slices, under the other name of their type.
-    fn cast<U: Real>(self) -> Job<'a, U> {
-        Job {
-            bias: self.bias.map(bytemuck::cast_slice),
-            z: bytemuck::cast_slice_mut(self.z),
-            slopes: self
-                .slopes
-                .map(|(d1, d2)| (bytemuck::cast_slice_mut(d1), d2.map(bytemuck::cast_slice_mut))),
-        }
-    }
-}
-
-/// Leaves the generic world, so that these large functions are compiled once, here.
 fn run<T: Real>(isa: Isa, activation: Activation, job: Job<'_, T>) {
     if let Some(bias) = job.bias {
         let h = bias.len();
@@ -230,37 +217,25 @@ fn run<T: Real>(isa: Isa, activation: Activation, job: Job<'_, T>) {
     if job.z.is_empty() {
         return;
     }
-    if size_of::<T>() == 4 {
-        run_single(isa, activation, job.cast());
-    } else {
-        run_double(isa, activation, job.cast());
+    macro_rules! apply {
+        ($formula:ident $($arguments:tt)?) => {
+            dispatch!(isa, Apply<'a, formulas::$formula, T> = Apply {
+                formula: formulas::$formula $($arguments)?,
+                job,
+            })
+        };
     }
-}
-
-#[inline(never)]
-fn run_single(isa: Isa, activation: Activation, job: Job<'_, f32>) {
-    choose_formula(isa, activation, job);
-}
-
-#[inline(never)]
-fn run_double(isa: Isa, activation: Activation, job: Job<'_, f64>) {
-    choose_formula(isa, activation, job);
-}
-
-fn choose_formula<T: Real>(isa: Isa, activation: Activation, job: Job<'_, T>) {
     match activation {
-        Activation::Identity => isa.dispatch(Apply { formula: formulas::Identity, job }),
-        Activation::Tanh => isa.dispatch(Apply { formula: formulas::Tanh, job }),
-        Activation::Sigmoid => isa.dispatch(Apply { formula: formulas::Sigmoid, job }),
-        Activation::Relu => isa.dispatch(Apply { formula: formulas::Relu, job }),
-        Activation::LeakyRelu { slope } => {
-            isa.dispatch(Apply { formula: formulas::LeakyRelu { slope }, job });
-        }
-        Activation::Gelu => isa.dispatch(Apply { formula: formulas::Gelu, job }),
-        Activation::GeluTanh => isa.dispatch(Apply { formula: formulas::GeluTanh, job }),
-        Activation::Softplus => isa.dispatch(Apply { formula: formulas::Softplus, job }),
-        Activation::Silu => isa.dispatch(Apply { formula: formulas::Silu, job }),
-        Activation::Elu { alpha } => isa.dispatch(Apply { formula: formulas::Elu { alpha }, job }),
+        Activation::Identity => apply!(Identity),
+        Activation::Tanh => apply!(Tanh),
+        Activation::Sigmoid => apply!(Sigmoid),
+        Activation::Relu => apply!(Relu),
+        Activation::LeakyRelu { slope } => apply!(LeakyRelu { slope }),
+        Activation::Gelu => apply!(Gelu),
+        Activation::GeluTanh => apply!(GeluTanh),
+        Activation::Softplus => apply!(Softplus),
+        Activation::Silu => apply!(Silu),
+        Activation::Elu { alpha } => apply!(Elu { alpha }),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use pulp::{Simd, WithSimd};
 
+use crate::compiled::dispatch;
 use crate::lanes::Lanes;
 use crate::{Isa, Real};
 
@@ -54,7 +55,7 @@ pub fn adjoint_tangent_epilogue<T: Real>(
         assert_eq!(addend.len(), u.len());
     }
     if columns > 0 {
-        isa.dispatch(AdjointTangent { columns, repeat, d1, addend, u });
+        dispatch!(isa, AdjointTangent<'a, T> = AdjointTangent { columns, repeat, d1, addend, u });
     }
 }
 
@@ -158,7 +159,9 @@ pub fn tangent_epilogue<T: Real>(
         shape(repeat, primal.len(), rz.len());
     }
     if columns > 0 {
-        isa.dispatch(Tangent { columns, repeat, bias_tangent, d1, curvature, rz, ra });
+        dispatch!(isa, Tangent<'a, T> = Tangent {
+            columns, repeat, bias_tangent, d1, curvature, rz, ra,
+        });
     }
 }
 
@@ -275,7 +278,7 @@ pub fn adjoint_epilogue<T: Real>(isa: Isa, d1: &[T], d2: Option<&mut [T]>, u: &m
         None => adjoint_tangent_epilogue(isa, u.len(), 1, Some(d1), None, u),
         Some(d2) => {
             assert_eq!(d2.len(), u.len());
-            isa.dispatch(Adjoint { d1, d2, u });
+            dispatch!(isa, Adjoint<'a, T> = Adjoint { d1, d2, u });
         }
     }
 }
@@ -292,7 +295,7 @@ pub fn adjoint_epilogue<T: Real>(isa: Isa, d1: &[T], d2: Option<&mut [T]>, u: &m
 pub fn column_sums<T: Real>(isa: Isa, u: &[T], out: &mut [T]) {
     let columns = out.len();
     rows(columns, u.len(), 1);
-    isa.dispatch(ColumnSums { u, out });
+    dispatch!(isa, ColumnSums<'a, T> = ColumnSums { u, out });
 }
 
 struct ColumnSums<'a, T> {

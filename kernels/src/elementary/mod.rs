@@ -29,6 +29,7 @@ pub(crate) use tanh::{
 
 use pulp::{Simd, WithSimd};
 
+use crate::compiled::dispatch;
 use crate::{Isa, Real};
 
 macro_rules! slice_function {
@@ -58,7 +59,7 @@ macro_rules! slice_function {
                 }
             }
             assert_eq!(x.len(), out.len());
-            isa.dispatch(Map { x, out });
+            dispatch!(isa, Map<'a, T> = Map { x, out });
         }
     )*};
 }

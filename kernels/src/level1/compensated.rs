@@ -5,6 +5,7 @@
 
 use pulp::{Simd, WithSimd};
 
+use crate::compiled::dispatch;
 use crate::{Isa, Real};
 
 /// x·y as if computed in twice the precision of `f64`.
@@ -16,14 +17,14 @@ use crate::{Isa, Real};
 #[must_use]
 pub fn dot_compensated<T: Real>(isa: Isa, x: &[T], y: &[T]) -> f64 {
     assert_eq!(x.len(), y.len());
-    isa.dispatch(Dot2 { x, y })
+    dispatch!(isa, Dot2<'a, T> = Dot2 { x, y })
 }
 
 /// Σ xᵢ as if computed in twice the precision of `f64`: the error is at most
 /// u |Σxᵢ| + γₙ² Σ|xᵢ|. About 7n flops in registers.
 #[must_use]
 pub fn sum_compensated<T: Real>(isa: Isa, x: &[T]) -> f64 {
-    isa.dispatch(Sum2(x))
+    dispatch!(isa, Sum2<'a, T> = Sum2(x))
 }
 
 /// Chains in flight.

@@ -2,13 +2,14 @@
 
 use pulp::{Simd, WithSimd};
 
+use crate::compiled::dispatch;
 use crate::{Isa, Real};
 
 /// y ← y + αx, each element computed in `f64` and rounded to `T` once (twice on `f64` where the
 /// instruction set does not fuse). 2n flops; x read, y read and written.
 pub fn axpy<T: Real>(isa: Isa, alpha: f64, x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), y.len());
-    isa.dispatch(Update { x, y, op: Axpy(alpha) });
+    dispatch!(isa, Update<'a, T, Axpy> = Update { x, y, op: Axpy(alpha) });
 }
 
 /// y ← αx + βy, computed in `f64` and rounded to `T` once at the end. With β = 0, y is not read: a
@@ -16,15 +17,15 @@ pub fn axpy<T: Real>(isa: Isa, alpha: f64, x: &[T], y: &mut [T]) {
 pub fn axpby<T: Real>(isa: Isa, alpha: f64, x: &[T], beta: f64, y: &mut [T]) {
     assert_eq!(x.len(), y.len());
     if beta == 0.0 {
-        isa.dispatch(Update { x, y, op: Scale(alpha) });
+        dispatch!(isa, Update<'a, T, Scale> = Update { x, y, op: Scale(alpha) });
     } else {
-        isa.dispatch(Update { x, y, op: Axpby(alpha, beta) });
+        dispatch!(isa, Update<'a, T, Axpby> = Update { x, y, op: Axpby(alpha, beta) });
     }
 }
 
 /// x ← αx, computed in `f64` and rounded to `T` once. NaN and infinities times 0 are NaN. n flops.
 pub fn scal<T: Real>(isa: Isa, alpha: f64, x: &mut [T]) {
-    isa.dispatch(InPlace { x, alpha });
+    dispatch!(isa, InPlace<'a, T> = InPlace { x, alpha });
 }
 
 /// The new y from x and the old y, `f64` lane by lane.

@@ -8,6 +8,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::sum::CompensatedSum;
+use crate::compiled::dispatch;
 use crate::elementary::{Lane, exp_lane};
 use crate::{Isa, Real};
 
@@ -74,7 +75,9 @@ pub fn softmax_cross_entropy<T: Real>(
     if rows == 0 {
         return 0.0;
     }
-    isa.dispatch(CrossEntropy { classes, logits, targets, weights, scale, gradient, probabilities })
+    dispatch!(isa, CrossEntropy<'a, T> = CrossEntropy {
+        classes, logits, targets, weights, scale, gradient, probabilities,
+    })
 }
 
 /// `v[b][k] ← scale·w_b (diag p − p pᵀ) v[b][k]` for k = 0..repeat: the Hessian of
@@ -97,7 +100,9 @@ pub fn softmax_curvature_product<T: Real>(
     check_tangents(classes, repeat, v.len(), weights);
     assert_eq!(probabilities.len().checked_mul(repeat), Some(v.len()));
     if classes > 0 {
-        isa.dispatch(Curvature { classes, repeat, probabilities, weights, scale, v });
+        dispatch!(isa, Curvature<'a, T> = Curvature {
+            classes, repeat, probabilities, weights, scale, v,
+        });
     }
 }
 

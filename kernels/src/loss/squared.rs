@@ -3,6 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::sum::CompensatedSum;
+use crate::compiled::dispatch;
 use crate::elementary::Lane;
 use crate::{Isa, Real};
 
@@ -28,7 +29,7 @@ pub fn squared_error<T: Real>(
     if columns == 0 {
         return 0.0;
     }
-    isa.dispatch(Squared { columns, outputs, targets, weights, scale, gradient })
+    dispatch!(isa, Squared<'a, T> = Squared { columns, outputs, targets, weights, scale, gradient })
 }
 
 /// `v[b][k] ← scale·w_b v[b][k]` for k = 0..repeat: the Hessian of [`squared_error`] times tangents.
@@ -47,7 +48,7 @@ pub fn squared_curvature_product<T: Real>(
 ) {
     super::softmax::check_tangents(columns, repeat, v.len(), weights);
     if columns > 0 {
-        isa.dispatch(Scale { block: repeat * columns, weights, scale, v });
+        dispatch!(isa, Scale<'a, T> = Scale { block: repeat * columns, weights, scale, v });
     }
 }
 

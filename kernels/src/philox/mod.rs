@@ -42,6 +42,7 @@ mod words;
 use pulp::bytemuck::{self, Pod, Zeroable};
 use pulp::{Simd, WithSimd};
 
+use crate::compiled::dispatch;
 use crate::{Isa, Real};
 
 pub use cursor::Philox;
@@ -83,8 +84,8 @@ pub fn fill_bits64(isa: Isa, seed: u64, stream: u64, offset: u64, out: &mut [u64
 /// included, 1 never.
 pub fn fill_uniform<T: Real>(isa: Isa, seed: u64, stream: u64, offset: u64, out: &mut [T]) {
     match by_type(out) {
-        Typed::Single(out) => fill(isa, Uniform32, seed, stream, offset, out),
-        Typed::Double(out) => fill(isa, Uniform64, seed, stream, offset, out),
+        Typed::Single(out) => uniform32(isa, seed, stream, offset, out),
+        Typed::Double(out) => uniform64(isa, seed, stream, offset, out),
     }
 }
 
@@ -113,8 +114,8 @@ pub fn fill_uniform<T: Real>(isa: Isa, seed: u64, stream: u64, offset: u64, out:
 /// Ann. Math. Stat. 29 (1958).
 pub fn fill_normal<T: Real>(isa: Isa, seed: u64, stream: u64, offset: u64, out: &mut [T]) {
     match by_type(out) {
-        Typed::Single(out) => fill(isa, normal::Normal32, seed, stream, offset, out),
-        Typed::Double(out) => fill(isa, normal::Normal64, seed, stream, offset, out),
+        Typed::Single(out) => normal32(isa, seed, stream, offset, out),
+        Typed::Double(out) => normal64(isa, seed, stream, offset, out),
     }
 }
 
@@ -131,7 +132,7 @@ pub fn fill_rademacher<T: Real>(isa: Isa, seed: u64, stream: u64, offset: u64, o
     if head > 0 {
         let mut signs = [T::ZERO; 32];
         fill_bits(isa, seed, stream, word, &mut words[..1]);
-        isa.dispatch(Signs { words: &words[..1], out: &mut signs });
+        signs_of_words(isa, &words[..1], &mut signs);
         first.copy_from_slice(&signs[skip..skip + head]);
         word += 1;
     }
@@ -141,9 +142,25 @@ pub fn fill_rademacher<T: Real>(isa: Isa, seed: u64, stream: u64, offset: u64, o
         let before_end = usize::try_from((1 << 59) - word).unwrap_or(usize::MAX).min(used);
         fill_bits(isa, seed, stream, word, &mut words[..before_end]);
         fill_bits(isa, seed, stream, 0, &mut words[before_end..used]);
-        isa.dispatch(Signs { words: &words[..used], out: piece });
+        signs_of_words(isa, &words[..used], piece);
         word = (word + used as u64) % (1 << 59);
     }
+}
+
+macro_rules! fill_one_type {
+    ($($name:ident: $draw:expr, $t:ty;)*) => {$(
+        #[inline(never)]
+        fn $name(isa: Isa, seed: u64, stream: u64, offset: u64, out: &mut [$t]) {
+            fill(isa, $draw, seed, stream, offset, out);
+        }
+    )*};
+}
+// Not generic, so compiled once, here: see `compiled`.
+fill_one_type! {
+    uniform32: Uniform32, f32;
+    uniform64: Uniform64, f64;
+    normal32: normal::Normal32, f32;
+    normal64: normal::Normal64, f64;
 }
 
 enum Typed<'a> {
@@ -388,7 +405,12 @@ fn signs_of_word<T: Real, S: Simd>(simd: S, word: u32, single: &[T::Vector<S>], 
     }
 }
 
-/// Bit e of a word to the sign of element e, 32 elements a word.
+/// Bit e of word w to the sign of element 32 w + e.
+fn signs_of_words<T: Real>(isa: Isa, words: &[u32], out: &mut [T]) {
+    dispatch!(isa, Signs<'a, T> = Signs { words, out });
+}
+
+/// What [`signs_of_words`] does.
 struct Signs<'a, T> {
     words: &'a [u32],
     out: &'a mut [T],

@@ -4,16 +4,10 @@
 //! word per 64-bit lane: `vpmuludq` reads the low half of a lane and ignores what is above. Where
 //! no instruction is named here, a loop over the lanes says the same.
 
-use core::any::Any;
-
 use pulp::Simd;
 use pulp::bytemuck::{self, Pod};
 
-/// `value` as a `B`, if that is the type it has; decided at compile time.
-#[inline(always)]
-fn cast<A: Copy + 'static, B: Copy + 'static>(value: A) -> Option<B> {
-    (&value as &dyn Any).downcast_ref::<B>().copied()
-}
+use crate::missing::cast;
 
 #[inline(always)]
 fn lanes<V: Pod, E: Pod>(v: &V) -> &[E] {
