@@ -11,6 +11,18 @@
 //!
 //! Under `cargo fuzz` the readers accept any CRC-32, so that changed bytes reach what lies behind.
 
+mod elementary;
+mod exact;
+mod level1;
+mod numbers;
+mod panel;
+mod softmax;
+
+pub use elementary::elementary;
+pub use level1::level1;
+pub use panel::panel;
+pub use softmax::softmax;
+
 use hesse::io::{Archive, Array, Format, Limits};
 
 /// A small bound, so that a decompression bomb costs milliseconds.
