@@ -15,6 +15,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 
 pub use plan::{Engine, plan};
 
+use crate::compiled::choose;
 use crate::{Isa, Real};
 
 /// A rows × columns matrix in a slice: element (i, j) is `data[i * row_stride + j * column_stride]`.
@@ -287,6 +288,49 @@ pub fn gemm_with<T: Real>(
         c.scale(beta);
         return;
     }
+    let run: Run<T> = choose(run_single as Run<f32>, run_double as Run<f64>);
+    run(isa, engine, alpha, a, b, beta, c);
+}
+
+type Run<T> = for<'a> fn(Isa, Engine, T, MatrixRef<'a, T>, MatrixRef<'a, T>, T, MatrixMut<'a, T>);
+
+/// Not generic, so that the libraries' code is compiled here, once.
+#[inline(never)]
+fn run_single(
+    isa: Isa,
+    engine: Engine,
+    alpha: f32,
+    a: MatrixRef<'_, f32>,
+    b: MatrixRef<'_, f32>,
+    beta: f32,
+    c: MatrixMut<'_, f32>,
+) {
+    run(isa, engine, alpha, a, b, beta, c);
+}
+
+/// As [`run_single`].
+#[inline(never)]
+fn run_double(
+    isa: Isa,
+    engine: Engine,
+    alpha: f64,
+    a: MatrixRef<'_, f64>,
+    b: MatrixRef<'_, f64>,
+    beta: f64,
+    c: MatrixMut<'_, f64>,
+) {
+    run(isa, engine, alpha, a, b, beta, c);
+}
+
+fn run<T: Real>(
+    isa: Isa,
+    engine: Engine,
+    alpha: T,
+    a: MatrixRef<'_, T>,
+    b: MatrixRef<'_, T>,
+    beta: T,
+    mut c: MatrixMut<'_, T>,
+) {
     match engine {
         Engine::Loop => own::plain(alpha, a, b, beta, c),
         Engine::Panel => own::thin(isa, alpha, a, b, beta, c),

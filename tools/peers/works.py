@@ -237,11 +237,17 @@ def ball_laplacian():
     return (degree - adjacency).tocsr()
 
 
+def five_largest(values):
+    """Distinct ones: ARPACK can miss copies of a multiple eigenvalue, and then fills up with smaller ones."""
+    values = np.sort(values)[::-1]
+    return values[np.append(True, -np.diff(values) >= 1e-6)][:5]
+
+
 def arpack():
     linalg = package("scipy.sparse.linalg")
     laplacian = ball_laplacian()
     start = uniform(1, laplacian.shape[0])
-    return lambda: linalg.eigsh(laplacian, k=10, which="LA", tol=1e-8, v0=start), lambda r: np.sort(r[0])
+    return lambda: linalg.eigsh(laplacian, k=10, which="LA", tol=1e-8, v0=start), lambda r: five_largest(r[0])
 
 
 work("eigsh_ball_laplacian_10", "f64", 1e-8, arpack=arpack)
