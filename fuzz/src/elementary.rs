@@ -4,7 +4,7 @@ use arbitrary::{Result, Unstructured};
 use hesse_kernels::oracle_functions::{self as oracle, DoubleDouble};
 use hesse_kernels::{Isa, Real, elementary};
 
-use crate::numbers::{Numbers, same};
+use crate::numbers::{Numbers, prolonged, same};
 
 struct Function {
     name: &'static str,
@@ -43,7 +43,8 @@ const FUNCTIONS: [Function; 8] = functions! {
 /// # Panics
 /// If they do not.
 pub fn elementary(bytes: &[u8]) {
-    let mut u = Unstructured::new(bytes);
+    let bytes = prolonged(bytes);
+    let mut u = Unstructured::new(&bytes);
     let _ = match u.arbitrary() {
         Ok(true) => check(&mut u, |f| (f.single, f.bounds.0), (24, f32::from_bits(1).into())),
         _ => check(&mut u, |f| (f.double, f.bounds.1), (53, f64::from_bits(1))),

@@ -151,32 +151,68 @@ impl Terms {
         &self.sum
     }
 
+    /// What is compared with, once for all results.
+    pub fn finish(&self, bound: Bound) -> Wanted {
+        let absolute = self.absolute.exponent();
+        let s = absolute.max(-1000);
+        let high = self.sum.scaled(s);
+        let mut rest = self.sum.clone();
+        // Beyond the range no finite result is close, to whatever precision.
+        let nearest = scale(high, s);
+        if nearest.is_finite() {
+            rest.add(-nearest, 1.0);
+        } else {
+            rest = Exact::new();
+        }
+        let limit = bound.gamma * self.absolute.scaled(s)
+            + bound.relative * high.abs()
+            + scale(bound.underflow, -s);
+        Wanted {
+            class: match (self.nan, self.infinite) {
+                (true, _) | (_, [true, true]) => f64::NAN,
+                (_, [true, false]) => f64::INFINITY,
+                (_, [false, true]) => f64::NEG_INFINITY,
+                (_, [false, false]) => 0.0,
+            },
+            s,
+            sum: [high, rest.scaled(s)],
+            // The comparison rounds a few times itself.
+            limit: limit * (1.0 + 1e-14),
+            huge: absolute >= bound.overflow,
+        }
+    }
+}
+
+/// An exact sum with its bound.
+pub struct Wanted {
+    /// NaN, an infinity, or 0 for sums of finite terms.
+    class: f64,
+    /// `sum` and `limit` are in units of 2ˢ.
+    s: i32,
+    sum: [f64; 2],
+    limit: f64,
+    huge: bool,
+}
+
+impl Wanted {
     /// Whether `got` is the sum: NaN and infinities as in a plain loop, in whatever order; else
     /// within the bound, or not finite where a partial sum can overflow.
-    pub fn accept(&self, got: f64, bound: Bound) -> Result<(), String> {
-        let huge = self.absolute.exponent() >= bound.overflow;
-        let (ok, want) = if self.nan || self.infinite == [true; 2] {
-            (got.is_nan(), f64::NAN)
-        } else if let [true, _] | [_, true] = self.infinite {
-            let want = if self.infinite[0] { f64::INFINITY } else { f64::NEG_INFINITY };
-            (got == want || huge && !got.is_finite(), want)
+    pub fn accept(&self, got: f64) -> Result<(), String> {
+        let ok = if self.class.is_nan() {
+            got.is_nan()
+        } else if self.class.is_infinite() {
+            got == self.class || self.huge && !got.is_finite()
         } else if got.is_finite() {
-            let mut error = self.sum.clone();
-            error.add(-got, 1.0);
-            let s = self.absolute.exponent().max(-1000);
-            let limit = bound.gamma * self.absolute.scaled(s)
-                + bound.relative * self.sum.scaled(s).abs()
-                + scale(bound.underflow, -s);
-            // This comparison rounds a few times itself.
-            (error.scaled(s).abs() <= limit * (1.0 + 1e-14), self.sum.scaled(0))
+            let error = (scale(got, -self.s) - self.sum[0]) - self.sum[1];
+            error.abs() <= self.limit
         } else {
-            (huge, self.sum.scaled(0))
+            self.huge
         };
         if ok {
             return Ok(());
         }
-        let absolute = self.absolute.scaled(0);
-        Err(format!("{got:e} for {want:e}, terms of {absolute:e}, bound {:e}", bound.gamma))
+        let [sum, limit] = [self.sum[0], self.limit].map(|x| scale(x, self.s));
+        Err(format!("{got:e} for {:e}, bound {limit:e}", self.class + sum))
     }
 }
 
@@ -206,13 +242,16 @@ mod tests {
     #[test]
     fn a_bound_is_kept_or_not() {
         let terms = Terms::of([(1e16, 1.0), (1.0, 1.0), (-1e16, 1.0)]);
-        let bound = |gamma| Bound { gamma, relative: 0.0, underflow: 0.0, overflow: 1023 };
-        assert!(terms.accept(1.0, bound(0.0)).is_ok());
-        assert!(terms.accept(0.0, bound(0.0)).is_err() && terms.accept(0.0, bound(1e-16)).is_ok());
-        assert!(terms.accept(f64::NAN, bound(1.0)).is_err());
+        let accept = |terms: &Terms, got: f64, gamma: f64| {
+            let bound = Bound { gamma, relative: 0.0, underflow: 0.0, overflow: 1023 };
+            terms.finish(bound).accept(got).is_ok()
+        };
+        assert!(accept(&terms, 1.0, 0.0));
+        assert!(!accept(&terms, 0.0, 0.0) && accept(&terms, 0.0, 1e-16));
+        assert!(!accept(&terms, f64::NAN, 1.0));
         let infinite = Terms::of([(1.0, f64::INFINITY), (1.0, 2.0)]);
-        assert!(infinite.accept(f64::INFINITY, bound(0.0)).is_ok());
-        assert!(infinite.accept(f64::NAN, bound(0.0)).is_err());
-        assert!(Terms::of([(0.0, f64::INFINITY)]).accept(f64::NAN, bound(0.0)).is_ok());
+        assert!(accept(&infinite, f64::INFINITY, 0.0));
+        assert!(!accept(&infinite, f64::NAN, 0.0));
+        assert!(accept(&Terms::of([(0.0, f64::INFINITY)]), f64::NAN, 0.0));
     }
 }

@@ -8,7 +8,7 @@ use hesse_kernels::level1::{
 use hesse_kernels::{Isa, Real};
 
 use crate::exact::{Bound, Exact, Terms};
-use crate::numbers::{Numbers, same};
+use crate::numbers::{Numbers, prolonged, same};
 
 /// 2⁻⁵³.
 const UNIT: f64 = f64::EPSILON / 2.0;
@@ -23,7 +23,8 @@ const OVERFLOW: i32 = 1022;
 /// # Panics
 /// If they do not.
 pub fn level1(bytes: &[u8]) {
-    let mut u = Unstructured::new(bytes);
+    let bytes = prolonged(bytes);
+    let mut u = Unstructured::new(&bytes);
     let _ = match u.arbitrary() {
         Ok(true) => check::<f32>(&mut u),
         _ => check::<f64>(&mut u),
@@ -61,7 +62,7 @@ fn sums<T: Real>(isa: Isa, x: &[T], y: &[T], z: &[T]) {
     let twice = Bound { gamma: gamma(n).powi(2), relative: UNIT, ..plain };
     let label = |name: &str| format!("{name} {isa} {}, {n} elements", T::NAME);
     let accept = |name: &str, got: f64, terms: &Terms, bound: Bound| {
-        if let Err(e) = terms.accept(got, bound) {
+        if let Err(e) = terms.finish(bound).accept(got) {
             panic!("{}: {e}\nx {x:?}\ny {y:?}\nz {z:?}", label(name));
         }
     };

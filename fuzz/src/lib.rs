@@ -1,15 +1,6 @@
 //! What the fuzz targets check, callable from tests: `fuzz_targets/*.rs` only hand over the bytes.
 //!
-//! Seeds come from the fixtures of the readers' tests:
-//!
-//! ```sh
-//! for target in read_npy read_npz read_safetensors; do
-//!     mkdir -p fuzz/corpus/$target && cp tests/data/io/*.${target#read_} fuzz/corpus/$target
-//! done
-//! cargo +nightly fuzz run read_npz -- -max_total_time=600 -rss_limit_mb=2048
-//! ```
-//!
-//! Under `cargo fuzz` the readers accept any CRC-32, so that changed bytes reach what lies behind.
+//! `README.md` says how to run them.
 
 mod elementary;
 mod exact;

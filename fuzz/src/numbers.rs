@@ -23,6 +23,28 @@ const SPECIAL: [f64; 15] = [
     1.000_000_119_209_289_6,
 ];
 
+/// Short inputs are seeds: followed by bytes made of them, so that they too lead to every kind of
+/// number and shape.
+pub fn prolonged(bytes: &[u8]) -> Vec<u8> {
+    const ENOUGH: usize = 200;
+    let mut state = bytes.iter().fold(bytes.len() as u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mut bytes = bytes.to_vec();
+    while bytes.len() < ENOUGH {
+        bytes.extend(split_mix(&mut state).to_le_bytes());
+    }
+    bytes
+}
+
+fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 /// A sequence of numbers.
 pub struct Numbers {
     kind: u8,
@@ -40,11 +62,7 @@ impl Numbers {
     }
 
     fn bits(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        split_mix(&mut self.state)
     }
 
     pub fn below(&mut self, n: usize) -> usize {

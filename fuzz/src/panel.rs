@@ -8,7 +8,7 @@ use hesse_kernels::panel::{
 use hesse_kernels::{Isa, Real};
 
 use crate::exact::{Bound, Terms};
-use crate::numbers::{Numbers, same};
+use crate::numbers::{Numbers, prolonged, same};
 
 /// 2⁻⁵³.
 const UNIT: f64 = f64::EPSILON / 2.0;
@@ -19,7 +19,8 @@ const UNIT: f64 = f64::EPSILON / 2.0;
 /// # Panics
 /// If they do not.
 pub fn panel(bytes: &[u8]) {
-    let mut u = Unstructured::new(bytes);
+    let bytes = prolonged(bytes);
+    let mut u = Unstructured::new(&bytes);
     let _ = match u.arbitrary() {
         Ok(true) => check::<f32>(&mut u),
         _ => check::<f64>(&mut u),
@@ -138,19 +139,19 @@ fn products<T: Real>(v: &Stored<T>, w: &Stored<T>) {
     });
     for index in 0..k * m {
         let (i, j) = (index % k, index / k);
-        let terms = Terms::of((0..rows).map(|r| (v.at(r, i), w.at(r, j))));
+        let want = Terms::of((0..rows).map(|r| (v.at(r, i), w.at(r, j)))).finish(bound);
         for (isa, (h, _)) in &runs {
-            if let Err(e) = terms.accept(h[index], bound) {
+            if let Err(e) = want.accept(h[index]) {
                 panic!("{} at ({i}, {j}): {e}", label("transpose_product", *isa, v, m));
             }
         }
     }
     for (i, j) in (0..k).flat_map(|j| (0..=j).map(move |i| (i, j))) {
-        let terms = Terms::of((0..rows).map(|r| (v.at(r, i), v.at(r, j))));
+        let want = Terms::of((0..rows).map(|r| (v.at(r, i), v.at(r, j)))).finish(bound);
         for (isa, (_, g)) in &runs {
             let (got, mirrored) = (g[i + j * k], g[j + i * k]);
             assert!(same(got, mirrored), "{} at ({i}, {j})", label("gram", *isa, v, m));
-            if let Err(e) = terms.accept(got, bound) {
+            if let Err(e) = want.accept(got) {
                 panic!("{} at ({i}, {j}): {e}", label("gram", *isa, v, m));
             }
         }
@@ -164,8 +165,9 @@ fn updates<T: Real>(v: &Stored<T>, w: &Stored<T>, h: &[f64]) {
     for (r, j) in (0..rows).flat_map(|r| (0..m).map(move |j| (r, j))) {
         let mut terms = Terms::of((0..k).map(|i| (-v.at(r, i), h[i + j * k])));
         terms.add(w.at(r, j), 1.0);
+        let want = terms.finish(bound);
         for (isa, new) in &runs {
-            if let Err(e) = terms.accept(new.at(r, j), bound) {
+            if let Err(e) = want.accept(new.at(r, j)) {
                 panic!("{} at ({r}, {j}): {e}", label("subtract_product", *isa, v, m));
             }
         }
@@ -180,7 +182,7 @@ fn updates<T: Real>(v: &Stored<T>, w: &Stored<T>, h: &[f64]) {
         for (index, &got) in g.iter().enumerate() {
             let (i, j) = (index % k, index / k);
             let terms = Terms::of((0..rows).map(|r| (v.at(r, i), new.at(r, j))));
-            if let Err(e) = terms.accept(got, sum_bound::<T>(rows)) {
+            if let Err(e) = terms.finish(sum_bound::<T>(rows)).accept(got) {
                 panic!("{} at ({i}, {j}): {e}", label(name, isa, v, m));
             }
         }
@@ -193,8 +195,9 @@ fn in_place<T: Real>(v: &Stored<T>, h: &[f64]) {
     let runs = on_every_path(|isa| v.changed(|v| multiply_in_place(isa, v, h)));
     for (r, j) in (0..rows).flat_map(|r| (0..columns).map(move |j| (r, j))) {
         let terms = Terms::of((0..k).map(|i| (v.at(r, i), h[i + j * k])));
+        let want = terms.finish(element_bound::<T>(k));
         for (isa, new) in &runs {
-            if let Err(e) = terms.accept(new.at(r, j), element_bound::<T>(k)) {
+            if let Err(e) = want.accept(new.at(r, j)) {
                 panic!("{} at ({r}, {j}): {e}", label("multiply_in_place", *isa, v, columns));
             }
         }

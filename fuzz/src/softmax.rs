@@ -5,7 +5,7 @@ use hesse_kernels::loss::{Targets, softmax_cross_entropy, softmax_curvature_prod
 use hesse_kernels::oracle_functions::{self as oracle, DoubleDouble};
 use hesse_kernels::{Isa, Real};
 
-use crate::numbers::Numbers;
+use crate::numbers::{Numbers, prolonged};
 
 fn dd(x: f64) -> DoubleDouble {
     DoubleDouble::new(x, 0.0)
@@ -16,58 +16,80 @@ fn dd(x: f64) -> DoubleDouble {
 /// # Panics
 /// If they do not.
 pub fn softmax(bytes: &[u8]) {
-    let mut u = Unstructured::new(bytes);
+    let bytes = prolonged(bytes);
+    let mut u = Unstructured::new(&bytes);
     let _ = match u.arbitrary() {
         Ok(true) => check::<f32>(&mut u),
         _ => check::<f64>(&mut u),
     };
 }
 
-/// One sample.
+/// One sample: values and how far from them results may be, but for underflow.
 struct Row {
-    loss: f64,
-    gradient: Vec<f64>,
-    probabilities: Vec<f64>,
-    /// Relative error that the rounding of fₖ − m leads to, in units of epsilon.
-    spread: f64,
+    loss: (f64, f64),
+    gradient: Vec<(f64, f64)>,
+    probabilities: Vec<(f64, f64)>,
 }
 
 /// The row in double-double arithmetic, if its logits are numbers with a finite largest one.
-fn exact(f: &[f64], y: usize, lowest: f64) -> Option<Row> {
+fn exact<T: Real>(f: &[f64], y: usize) -> Option<Row> {
     let m = f.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if f.iter().any(|f| f.is_nan()) || !m.is_finite() {
         return None;
     }
+    let epsilon = T::EPSILON.to_f64();
     let top = f.iter().position(|&f| f == m)?;
     let e: Vec<_> = f.iter().map(|&f| oracle::exp(f - m)).collect();
-    let others = (0..f.len()).filter(|&k| k != top).fold(dd(0.0), |sum, k| sum + e[k]);
+    let sum_without =
+        |skip| (0..f.len()).filter(|&k| k != skip).fold(dd(0.0), |sum: DoubleDouble, k| sum + e[k]);
+    let (others, rest) = (sum_without(top), sum_without(y));
     let normalizer = others + dd(1.0);
-    let rest = (0..f.len()).filter(|&k| k != y).fold(dd(0.0), |sum, k| sum + e[k]);
-    let gradient = (0..f.len()).map(|k| (if k == y { -rest } else { e[k] } / normalizer).hi);
-    let depth = f.iter().map(|&f| m - f).filter(|&d| d <= -lowest).fold(0.0, f64::max);
+    // eₖ with the rounding of fₖ − m and its own, twice what they can be.
+    let error = |k: usize| match e[k].hi {
+        0.0 => 0.0,
+        e => e * (m - f[k] + 4.0) * epsilon,
+    };
+    let errors = (0..f.len()).filter(|&k| k != top).map(error).sum::<f64>()
+        + f.len() as f64 * f64::EPSILON * others.hi;
+    let log = oracle::log1p(others.hi).hi;
+    let value = |e: DoubleDouble, error: f64| {
+        let value = (e / normalizer).hi;
+        (value, (error + value.abs() * errors) / normalizer.hi + 4.0 * epsilon * value.abs())
+    };
+    let probabilities: Vec<_> = (0..f.len()).map(|k| value(e[k], error(k))).collect();
+    let mut gradient = probabilities.clone();
+    // Minus the sum of the others, or the difference of the normaliser and its own exponential.
+    gradient[y] = value(-rest, errors + if y == top { 0.0 } else { error(y) });
     Some(Row {
-        loss: (m - f[y]) + oracle::log1p(others.hi).hi,
-        gradient: gradient.collect(),
-        probabilities: e.iter().map(|&e| (e / normalizer).hi).collect(),
-        spread: depth,
+        loss: (
+            (m - f[y]) + log,
+            errors / normalizer.hi + 4.0 * epsilon * log + 2.0 * f64::EPSILON * (m - f[y]),
+        ),
+        gradient,
+        probabilities,
     })
 }
 
 fn check<T: Real>(u: &mut Unstructured<'_>) -> Result<()> {
     let (rows, classes) = (u.int_in_range(1..=3)?, u.int_in_range(1..=40)?);
     let mut numbers = [Numbers::read(u)?, Numbers::read(u)?];
-    let logits: Vec<T> = numbers[0].take(rows * classes);
-    let y: Vec<u32> = (0..rows).map(|_| numbers[1].below(classes) as u32).collect();
+    // So that exponentials of moderate numbers are neither all alike nor all 0.
+    let stretch = T::from_f64([1.0, 1.0, 8.0, 32.0][u.int_in_range(0..=3)?]);
+    let logits: Vec<T> =
+        numbers[0].take(rows * classes).into_iter().map(|f: T| f * stretch).collect();
+    let wide: Vec<f64> = logits.iter().map(|f| f.to_f64()).collect();
+    let row = |b: usize| &wide[b * classes..][..classes];
+    // Half of the samples are classified as they should be.
+    let best = |b: usize| (0..classes).fold(0, |y, k| if row(b)[k] > row(b)[y] { k } else { y });
+    let y: Vec<u32> = (0..rows)
+        .map(|b| if numbers[1].below(2) == 0 { best(b) } else { numbers[1].below(classes) } as u32)
+        .collect();
     let weights: Vec<T> =
         (0..rows).map(|_| T::from_f64(0.5 + numbers[1].below(16) as f64 / 8.0)).collect();
     let weights = u.arbitrary::<bool>()?.then_some(&weights[..]);
     let scale = 1.0 / rows as f64;
     let weight = |b: usize| weights.map_or(1.0, |w| w[b].to_f64());
-    // e⁻ᵈ is 0 in `T` from here on.
-    let lowest = if size_of::<T>() == 4 { -104.0 } else { -746.0 };
-    let wide: Vec<f64> = logits.iter().map(|f| f.to_f64()).collect();
-    let want: Vec<_> =
-        (0..rows).map(|b| exact(&wide[b * classes..][..classes], y[b] as usize, lowest)).collect();
+    let want: Vec<_> = (0..rows).map(|b| exact::<T>(row(b), y[b] as usize)).collect();
     for isa in Isa::available() {
         let (mut g, mut p) = (vec![T::NAN; wide.len()], vec![T::NAN; wide.len()]);
         let targets = Targets::Classes(&y);
@@ -99,20 +121,20 @@ fn check<T: Real>(u: &mut Unstructured<'_>) -> Result<()> {
                 total = f64::NAN;
                 continue;
             };
-            let relative = (8.0 + 2.0 * want.spread) * T::EPSILON.to_f64();
             // Exponentials and products that underflow, one by one.
             let tiny = 4.0 * classes as f64 * T::MIN_POSITIVE.to_f64() * T::EPSILON.to_f64();
+            let factor = scale * weight(b);
             for k in 0..classes {
-                let close = |name: &str, got: T, want: f64| {
-                    let error = (got.to_f64() - want).abs();
+                let close = |name: &str, got: T, factor: f64, (want, bound): (f64, f64)| {
+                    let (want, bound) = (factor * want, factor * bound + tiny);
                     let what = format!("{name} {k} of row {b}: {got:e}, not {want:e}; {label}");
-                    assert!(error <= relative * want.abs() + tiny, "{what}");
+                    assert!((got.to_f64() - want).abs() <= bound, "{what}");
                 };
-                close("probability", p[k], want.probabilities[k]);
-                close("gradient", g[k], scale * weight(b) * want.gradient[k]);
+                close("probability", p[k], 1.0, want.probabilities[k]);
+                close("gradient", g[k], factor, want.gradient[k]);
             }
-            total += weight(b) * want.loss;
-            bound += weight(b) * (relative * want.loss + tiny);
+            total += weight(b) * want.loss.0;
+            bound += weight(b) * (want.loss.1 + tiny);
         }
         if total.is_nan() {
             continue;
@@ -154,7 +176,7 @@ fn curvature<T: Real>(
                 let d = dd(v[k]) - dd(v[r]);
                 let want = (dd(p[k]) * (d - mean) * dd(factor)).hi;
                 let error = (got.to_f64() - want).abs();
-                let bound = gamma * factor * p[k] * (d.hi.abs() + size);
+                let bound = gamma * (p[k] * (d.hi.abs() + size) * factor);
                 let tiny = 4.0 * T::MIN_POSITIVE.to_f64() * T::EPSILON.to_f64();
                 let tiny = tiny * (1.0 + factor + factor * p[k] * classes as f64);
                 assert!(
