@@ -294,34 +294,6 @@ fn residuals_below_rounding_are_not_claimed() {
 }
 
 #[test]
-fn same_bits_for_any_number_of_threads() {
-    let op = path(5000);
-    let a = with_spectrum(&(0..300).map(f64::from).collect::<Vec<_>>(), 2);
-    let dense = DenseOperator::new(a.as_ref()).unwrap();
-    let run = |threads| {
-        let pool = rayon_pool(threads);
-        pool.install(|| {
-            let a = Lanczos::new(&op).largest(3).block(2).max_products(300).run().unwrap();
-            let b = Lanczos::new(&dense).smallest(3).block(4).run().unwrap();
-            let mut bits: Vec<u64> = Vec::new();
-            for pairs in [a, b] {
-                bits.extend(pairs.values.iter().chain(&pairs.residuals).map(|v| v.to_bits()));
-                for c in 0..pairs.vectors.ncols() {
-                    bits.extend(pairs.vectors.col(c).iter().map(|v| v.to_bits()));
-                }
-            }
-            bits
-        })
-    };
-    let one = run(1);
-    assert!(run(2) == one && run(3) == one);
-}
-
-fn rayon_pool(threads: usize) -> rayon::ThreadPool {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
-}
-
-#[test]
 fn deflation_and_warm_starts_save_products() {
     let op = path(400);
     let cold = Lanczos::new(&op).largest(4).max_products(5000).run().unwrap();
