@@ -15,7 +15,6 @@ use hesse::random::Stream;
 use hesse::sprs::TriMat;
 
 #[path = "operators/mod.rs"]
-#[allow(dead_code)]
 mod operators;
 use operators::on_threads;
 

@@ -24,8 +24,8 @@ use crate::{Isa, Real};
 
 /// x·y. 2n flops.
 ///
-/// Error: at most γ Σ|xᵢyᵢ|, γ = n u / (1 − n u), plus 2⁻¹⁰⁷⁴ for each product of `f64` that underflows,
-/// and in practice about n u / 16; see [`dot_compensated`] for products that cancel.
+/// Error: at most γ Σ|xᵢyᵢ|, γ = n u / (1 − n u), plus 2⁻¹⁰⁷⁴ for each product of `f64` that
+/// underflows, and in practice about n u / 16; see [`dot_compensated`] for products that cancel.
 #[must_use]
 pub fn dot<T: Real>(isa: Isa, x: &[T], y: &[T]) -> f64 {
     assert_eq!(x.len(), y.len());
@@ -63,8 +63,8 @@ pub fn sum<T: Real>(isa: Isa, x: &[T]) -> f64 {
 /// Squares of `f32` fit `f64`. For `f64` the plain sum is taken where it lies in [2⁻⁹⁶⁰, ∞), where
 /// squares that underflow do not matter; else x is read twice more: for its largest element, and
 /// scaled by a power of two.
-/// Relative error at most γ/2 + u, γ as for [`dot`], or half the smallest subnormal. NaN where x has one; else ∞ where x has an
-/// infinity; 0 for the empty vector.
+/// Relative error at most γ/2 + u, γ as for [`dot`], or half the smallest subnormal. NaN where x has
+/// one; else ∞ where x has an infinity; 0 for the empty vector.
 #[must_use]
 pub fn nrm2<T: Real>(isa: Isa, x: &[T]) -> f64 {
     // 2⁻⁹⁶⁰

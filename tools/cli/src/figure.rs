@@ -4,6 +4,8 @@
 //! out what is not finite (a curve breaks there) or not positive on a logarithmic axis, and puts
 //! names into a legend below the axes, where they cannot cover data.
 
+mod axis;
+
 use std::sync::Arc;
 
 use kuva::plot::legend::{LegendEntry, LegendPosition, LegendShape};
@@ -12,6 +14,8 @@ use kuva::plot::{BandPlot, ColorMap, Heatmap, Histogram, LinePlot, ScatterPlot};
 use kuva::render::annotations::{ReferenceLine, TextAnnotation};
 use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
+
+use axis::{Axis, decimal};
 
 /// Distinguishable in print and with any kind of colour vision, dark enough on white (after Okabe
 /// and Ito, without the yellow).
@@ -427,105 +431,6 @@ pub fn heatmap(title: &str, x_label: &str, y_label: &str, rows: &[Vec<f64>]) -> 
     kuva::render_to_svg(plots, layout)
 }
 
-/// Limits and ticks of one axis, in the units that the plotting library sees.
-#[derive(Clone, Copy, Debug)]
-struct Axis {
-    low: f64,
-    high: f64,
-    step: f64,
-    scale: Scale,
-}
-
-impl Axis {
-    /// A little more than `low..high`, unless the limits are `fixed`, with about five round ticks.
-    fn linear(low: f64, high: f64, fixed: bool) -> Self {
-        // Room in proportion to the data; to the size of a constant, so that ticks stay apart.
-        let room = if fixed {
-            0.0
-        } else if high > low {
-            0.03 * (high - low)
-        } else if low != 0.0 {
-            0.1 * low.abs()
-        } else {
-            1.0
-        };
-        // An axis that starts or ends at zero keeps doing so.
-        let below = if low == 0.0 && high > 0.0 { 0.0 } else { room };
-        let above = if high == 0.0 && low < 0.0 { 0.0 } else { room };
-        let (low, high) = ((low - below).max(-1e300), (high + above).min(1e300));
-        let raw = (high - low).max(1e-300) / 5.0;
-        let magnitude = 10f64.powf(raw.log10().floor());
-        let factors = [1.0, 2.0, 2.5, 5.0, 10.0];
-        let factor = factors.into_iter().find(|f| f * magnitude >= raw * 0.8).unwrap_or(10.0);
-        Self { low, high, step: factor * magnitude, scale: Scale::Linear }
-    }
-
-    /// Whole decades around `low..high`, both already logarithms, unless they are `fixed`.
-    fn log(low: f64, high: f64, fixed: bool) -> Self {
-        let (low, high) = if fixed { (low, high) } else { (low.floor(), high.ceil()) };
-        let high = if high > low { high } else { low + 1.0 };
-        let step = ((high - low) / 6.0).ceil().max(1.0);
-        if fixed {
-            return Self { low, high, step, scale: Scale::Log };
-        }
-        let (low, high) = ((low / step).floor() * step, (high / step).ceil() * step);
-        Self { low, high, step, scale: Scale::Log }
-    }
-
-    fn holds(&self, value: f64) -> bool {
-        (self.low..=self.high).contains(&value)
-    }
-
-    fn clamp(&self, value: f64) -> f64 {
-        value.clamp(self.low, self.high)
-    }
-
-    fn tick_format(&self) -> TickFormat {
-        let Self { low, high, step, scale } = *self;
-        TickFormat::Custom(Arc::new(move |value| match scale {
-            Scale::Log => power_of_ten(value),
-            Scale::Linear => decimal(value, step, low.abs().max(high.abs())),
-        }))
-    }
-}
-
-/// `10⁻³` for −3.
-fn power_of_ten(exponent: f64) -> String {
-    let digits: String = format!("{exponent:.0}")
-        .chars()
-        .map(|c| match c {
-            '-' => '⁻',
-            '1' => '¹',
-            '2' => '²',
-            '3' => '³',
-            digit => digit.to_digit(10).and_then(|d| char::from_u32(0x2070 + d)).unwrap_or(digit),
-        })
-        .collect();
-    format!("10{digits}")
-}
-
-/// `value` with as many digits as ticks that are `step` apart need to differ, in one notation for
-/// an axis that reaches to `size`.
-fn decimal(value: f64, step: f64, size: f64) -> String {
-    if value.abs() < step * 1e-6 {
-        return "0".to_owned();
-    }
-    let strip = |text: &str| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text.to_owned(),
-    };
-    // One digit more than the step's own first, for steps like 2.5.
-    let place = step.log10().floor() - 1.0;
-    if (1e-3..1e5).contains(&size) {
-        strip(&format!("{value:.*}", (-place).clamp(0.0, 17.0) as usize))
-    } else {
-        let digits = (value.abs().log10().floor() - place).clamp(0.0, 17.0) as usize;
-        let text = format!("{value:.digits$e}");
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        format!("{}e{exponent}", strip(mantissa))
-    }
-}
-
 fn layout(title: &str, axes: &[Axis; 2]) -> Layout {
     let layout = Layout::new((axes[0].low, axes[0].high), (axes[1].low, axes[1].high));
     style(layout, title)
@@ -578,91 +483,4 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn texts(svg: &str) -> Vec<&str> {
-        svg.split("<text")
-            .skip(1)
-            .filter_map(|t| t.split_once('>')?.1.split_once('<'))
-            .map(|t| t.0)
-            .collect()
-    }
-
-    #[test]
-    fn ticks_of_one_axis_share_their_notation() {
-        let svg = Figure::new("", "", "")
-            .points("", (0..9).map(|i| (f64::from(i), 9.6e-4 + 2e-5 * f64::from(i))))
-            .to_svg();
-        let found = texts(&svg);
-        assert!(found.contains(&"0.00095") || found.contains(&"0.001"), "{found:?}");
-        assert!(found.iter().all(|t| !t.contains('e')), "{found:?}");
-        assert_eq!(decimal(1.25e-9, 2.5e-10, 2e-9), "1.25e-9");
-        assert_eq!(decimal(0.1 + 0.2, 0.1, 1.0), "0.3");
-        assert_eq!(decimal(250_000.0, 50_000.0, 250_000.0), "2.5e5");
-        assert_eq!(power_of_ten(-14.0), "10⁻¹⁴");
-    }
-
-    #[test]
-    fn logarithmic_axes_reach_below_the_librarys_own() {
-        let svg = Figure::new("", "", "").log_y().line("r", [(0.0, 1e-15), (1.0, 1e-3)]).to_svg();
-        assert!(texts(&svg).contains(&"10⁻¹⁶"), "{:?}", texts(&svg));
-    }
-
-    #[test]
-    fn a_curve_breaks_where_it_is_not_finite_or_not_positive() {
-        let figure = Figure::new("", "", "").log_y().line(
-            "x",
-            [(0.0, 1.0), (1.0, 2.0), (2.0, f64::NAN), (3.0, 3.0), (4.0, -1.0), (5.0, 4.0)],
-        );
-        let Mark::Line { points, .. } = &figure.marks[0] else { unreachable!() };
-        let axes = [figure.axis(0), figure.axis(1)];
-        let lengths: Vec<_> = figure.pieces(points, &axes).iter().map(Vec::len).collect();
-        assert_eq!(lengths, [2, 1, 1]);
-    }
-
-    #[test]
-    fn no_data_extreme_data_and_strange_names_make_a_figure() {
-        let huge = [(0.0, f64::MAX), (f64::MIN_POSITIVE, f64::MIN), (1e300, 0.0)];
-        for figure in [
-            Figure::new("empty", "x", "y"),
-            Figure::new("nan", "x", "y").line("nan", [(f64::NAN, 1.0), (f64::INFINITY, 1.0)]),
-            Figure::new("nothing positive", "x", "y").log_x().log_y().points("p", [(-1.0, 0.0)]),
-            Figure::new("one point", "x", "y").line("p", [(3.0, 4.0)]).band([(3.0, 1.0, 2.0)]),
-            Figure::new("huge", "x", "y").line("p", huge).histogram("h", &[1e300, -1e300], 3),
-            Figure::new("constant", "x", "y").histogram("h", &[2.0; 5], 4).log_y(),
-            Figure::new("reversed limits", "x", "y").x_from_to(2.0, 1.0).y_from_to(0.0, 0.0),
-            Figure::new("a<b & \"$x$\" \u{1b}", "<script>", "$").vertical("</svg>", 1.0),
-        ] {
-            let svg = figure.to_svg();
-            assert!(svg.starts_with("<svg") && svg.ends_with("</svg>"), "{}", figure.title);
-            assert_eq!(svg.matches("</svg>").count(), 1, "{}", figure.title);
-            assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}: {svg}", figure.title);
-            assert!(!svg.contains("<script>"), "{}", figure.title);
-        }
-    }
-
-    #[test]
-    fn heat_maps_show_the_first_row_on_top_and_zero_white() {
-        let rows = vec![vec![-1.0, 0.0, 3.0], vec![f64::NAN, 1.0]];
-        let svg = heatmap("h", "x", "y", &rows);
-        let fills: Vec<_> = svg.split("<rect").skip(1).collect();
-        let y_of = |rect: &&str| -> f64 {
-            rect.split_once(" y=\"").unwrap().1.split_once('"').unwrap().0.parse().unwrap()
-        };
-        let grey: Vec<_> = fills.iter().filter(|r| r.contains("#bbbbbb")).collect();
-        assert_eq!(grey.len(), 2, "the two entries that are not there");
-        let white = fills.iter().find(|r| r.contains(&ColorMap::RedBlue.map(0.5))).unwrap();
-        assert!(y_of(grey[0]) > y_of(white), "the second row is below the first");
-        assert!(heatmap("none", "x", "y", &[]).starts_with("<svg"));
-    }
-
-    #[test]
-    fn a_histogram_counts_every_finite_value_once() {
-        let values = [0.0, 1.0, 1.0, 2.0, f64::NAN, 4.0];
-        let figure = Figure::new("", "", "").histogram("h", &values, 4);
-        let Mark::Bars { edges, heights, .. } = &figure.marks[0] else { unreachable!() };
-        assert_eq!(edges, &[0.0, 1.0, 2.0, 3.0, 4.0]);
-        assert_eq!(heights, &[1.0, 2.0, 1.0, 1.0]);
-    }
-}
+mod tests;
