@@ -24,7 +24,7 @@ use search::Search;
 /// next block start a new one. Residuals are then recomputed with the operator, and the search goes
 /// on unless they hold: convergence is never claimed on the estimate's word. Eigenvalues that are
 /// zero beside ‖A‖ cannot have residuals below rounding: 10ε‖A‖ is enough for them, unless
-/// tol·‖A‖ is smaller still (then the status is [`Status::Stagnated`]).
+/// tol·‖A‖ is smaller still (then the status is [`Status::Stagnated`](super::Status::Stagnated)).
 ///
 /// *Copies.* A block of b random vectors finds, in exact arithmetic and with probability 1, as many
 /// as b copies of each eigenvalue. Where the result holds b or more values that cannot be told
