@@ -104,14 +104,18 @@ fn execute(program: Program) -> Result<Verdict, Failure> {
         Command::Reproduce(arguments) => reproduce::run(&arguments, isa, &output),
     };
     // A pool of our own: the global one belongs to whoever links us.
-    match threads {
+    let result = match threads {
         None => command(),
         Some(n) => rayon::ThreadPoolBuilder::new()
             .num_threads(usize::from(n))
             .build()
-            .map_err(|error| Failure::input(format!("--threads {n}: {error}")))?
-            .install(command),
+            .map_err(|error| Failure::input(format!("--threads {n}: {error}")))
+            .and_then(|pool| pool.install(command)),
+    };
+    if result.is_err() {
+        output.withdraw();
     }
+    result
 }
 
 /// What is wrong with the arguments, without the usage that follows it, as one line.

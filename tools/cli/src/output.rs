@@ -20,6 +20,8 @@ pub struct Output {
     /// No progress.
     pub quiet: bool,
     folder: Option<Folder>,
+    /// Whether the folder was made here.
+    made: bool,
     closed: AtomicBool,
 }
 
@@ -29,8 +31,18 @@ impl Output {
     /// # Errors
     /// The folder cannot be made.
     pub fn new(json: bool, quiet: bool, out: Option<PathBuf>) -> Result<Self, Failure> {
+        let made = out.as_ref().is_some_and(|path| !path.exists());
         let folder = out.map(Folder::create).transpose()?;
-        Ok(Self { json, quiet, folder, closed: AtomicBool::new(false) })
+        Ok(Self { json, quiet, folder, made, closed: AtomicBool::new(false) })
+    }
+
+    /// Takes the folder back if it was made here and nothing was written to it: after bad input
+    /// nothing is left behind.
+    pub fn withdraw(&self) {
+        if let Some(folder) = self.folder.as_ref().filter(|_| self.made) {
+            // Refused where the folder is not empty.
+            let _ = std::fs::remove_dir(folder.path());
+        }
     }
 
     /// The folder of `--out`, if there is one.
@@ -155,6 +167,23 @@ mod tests {
         folder.write("x.txt", b"second").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_withdrawn_only_if_it_was_made_and_is_empty() {
+        let temporary = tempfile::tempdir().unwrap();
+        let output = |path: &Path| Output::new(false, true, Some(path.to_owned())).unwrap();
+        let path = temporary.path().join("new");
+        output(&path).withdraw();
+        assert!(!path.exists());
+        std::fs::create_dir(&path).unwrap();
+        output(&path).withdraw();
+        assert!(path.exists(), "it was there before");
+        let full = temporary.path().join("full");
+        let made = output(&full);
+        made.folder().unwrap().write("x.txt", b"x").unwrap();
+        made.withdraw();
+        assert!(full.join("x.txt").exists());
     }
 
     #[test]
