@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use super::Initializer;
+use super::{Initializer, LinearMap};
 use crate::Real;
 
 /// A named array of parameters that a layer asks for.
@@ -224,6 +224,11 @@ pub trait Layer<T: Real>: Debug + Send + Sync {
     /// statistics): then the whole batch is one shard.
     fn couples_samples(&self) -> bool {
         false
+    }
+
+    /// The linear map inside, where the layer is φ(W x + b).
+    fn linear_map(&self) -> Option<&dyn LinearMap<T>> {
+        None
     }
 
     /// Features of one sample that the passes keep in `state`, counting those of `adjoint`'s errors:

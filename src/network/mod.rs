@@ -53,6 +53,7 @@ mod data;
 mod initializer;
 pub mod layer;
 pub mod layers;
+mod linear_map;
 mod loss;
 #[allow(clippy::module_inception)]
 mod network;
@@ -65,6 +66,7 @@ pub use data::{Dataset, Targets};
 pub use hesse_kernels::activation::Activation;
 pub use initializer::Initializer;
 pub use layer::{Layer, ParameterSpec};
+pub use linear_map::LinearMap;
 pub use loss::{Loss, Reduction};
 pub use network::Network;
 pub use objective::{GaussNewton, Hessian, Objective, Point};

@@ -3,10 +3,10 @@
 use hesse_kernels::activation::{self, Activation};
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
 
-use crate::network::Initializer;
 use crate::network::layer::{
     Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent, features,
 };
+use crate::network::{Initializer, LinearMap};
 use crate::{Error, Isa, Real, Result};
 
 /// y = φ(W x + b), applied to the last axis of the input.
@@ -175,6 +175,10 @@ impl<T: Real> Layer<T> for Dense {
         specs
     }
 
+    fn linear_map(&self) -> Option<&dyn LinearMap<T>> {
+        Some(self)
+    }
+
     fn kept_features(&self) -> usize {
         let arrays = match (self.linear(), self.curved()) {
             (true, _) => 1,
@@ -336,6 +340,49 @@ impl<T: Real> Layer<T> for Dense {
             for (k, x) in input_error.chunks_exact_mut(width).enumerate() {
                 self.pull_back(delta, directions.get(k), T::ONE, x);
             }
+        }
+    }
+}
+
+impl<T: Real> LinearMap<T> for Dense {
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn patch(&self) -> usize {
+        self.inputs
+    }
+
+    fn positions(&self) -> usize {
+        features(&self.input_shape) / self.inputs
+    }
+
+    fn weight<'a>(&self, parameters: &'a [T]) -> &'a [T] {
+        &parameters[..self.weights()]
+    }
+
+    fn has_bias(&self) -> bool {
+        self.bias
+    }
+
+    fn channels_first(&self) -> bool {
+        false
+    }
+
+    fn read_patches(&self, _group: usize, input: &[T], patches: &mut [T]) {
+        patches.copy_from_slice(input);
+    }
+
+    fn add_patches(&self, _group: usize, patches: &[T], input: &mut [T]) {
+        for (sum, &patch) in input.iter_mut().zip(patches) {
+            *sum += patch;
+        }
+    }
+
+    fn error_before_activation(&self, state: &State<T>, count: usize, error: &mut [T]) {
+        if !self.linear() {
+            let length = error.len() / count;
+            activation::scale_rows(Isa::current(), length, count, state.array(FIRST), error);
         }
     }
 }
