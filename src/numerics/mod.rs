@@ -4,3 +4,4 @@ pub mod krylov;
 pub mod optimize;
 pub mod parallel;
 pub mod random;
+pub mod statistics;
