@@ -1,12 +1,14 @@
-//! Flatness of the loss on digits: sharpness along trainings at a small and a large learning rate.
+//! Sharpness along trainings on digits, at a small and a large learning rate.
+
+mod figures;
+mod training;
 
 use std::time::Instant;
 
 use hesse::krylov::Estimate;
 use hesse::network::{Activation, Architecture, Network};
 
-use super::training::{Curvature, Experiment, Plan, Run};
-use super::{Size, figures};
+use super::Size;
 use crate::digits::{CLASSES, PIXELS, digits};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -14,6 +16,7 @@ use crate::progress::Progress;
 use crate::report::{Claim, Section};
 use crate::table::Table;
 use crate::units::{percent, three};
+use training::{Curvature, Experiment, Plan, Run};
 
 /// Full batch and mini-batch, each at the large and at the small rate.
 pub struct Runs {
@@ -92,8 +95,8 @@ pub fn section(size: Size, seed: u64, output: &Output) -> Result<Section, Failur
     };
     let widths: Vec<String> = widths.iter().map(ToString::to_string).collect();
     Ok(Section {
-        method: "flatness".to_owned(),
-        title: "Flatness of the loss on digits".to_owned(),
+        method: "sharpness".to_owned(),
+        title: "Sharpness along trainings on digits".to_owned(),
         source: "J. Cohen, S. Kaur, Y. Li, J. Z. Kolter, A. Talwalkar, Gradient descent on neural \
                  networks typically occurs at the edge of stability, ICLR 2021; S. Jastrzębski et \
                  al., The break-even point on optimization trajectories of deep neural networks, ICLR \
