@@ -4,6 +4,7 @@
 //!
 //! | Room | What it computes |
 //! |---|---|
+//! | [`flatness`] | how the sharpness of a network bounds the sensitivity of its representations |
 //! | [`krylov`] | what can be learned of an operator that can only be multiplied with vectors |
 //! | [`parallel`] | work in fixed shards, results in a fixed order: the same bits for any number of threads |
 //! | [`Error`] | what is wrong with an input: the thing, what was expected, what came |
@@ -27,11 +28,13 @@
 
 pub mod error;
 pub mod io;
+mod methods;
 pub mod network;
 mod numerics;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
+pub use methods::flatness;
 pub use numerics::{krylov, optimize, parallel, random};
 
 pub use faer;
