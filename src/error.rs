@@ -63,6 +63,16 @@ pub enum Error {
         /// Relative defect on two random vectors.
         defect: f64,
     },
+    /// A quantity that does not exist for this input.
+    #[error("{what}: not applicable: expected {expected}, got {got}")]
+    NotApplicable {
+        /// The quantity.
+        what: String,
+        /// What it needs.
+        expected: String,
+        /// What there is.
+        got: String,
+    },
     /// A file that is not what its format says.
     #[error("{file}: {}{message}", .array.as_ref().map(|a| format!("array {a:?}: ")).unwrap_or_default())]
     Format {
@@ -117,6 +127,15 @@ impl Error {
         Error::Empty { what: what.into() }
     }
 
+    /// A quantity that does not exist for this input.
+    pub fn not_applicable(
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        got: impl std::fmt::Display,
+    ) -> Self {
+        Error::NotApplicable { what: what.into(), expected: expected.into(), got: got.to_string() }
+    }
+
     /// A file that is not what its format says.
     pub fn format(
         file: impl Into<String>,
@@ -159,6 +178,10 @@ mod tests {
             (Error::shape("x", (2, 3), (3, 2)), "x: expected (2, 3), got (3, 2)"),
             (Error::range("k", "1 to 5", 9), "k: expected 1 to 5, got 9"),
             (Error::empty("samples"), "samples: expected at least one, got none"),
+            (
+                Error::not_applicable("joint bound", "widths of at least 3", 2),
+                "joint bound: not applicable: expected widths of at least 3, got 2",
+            ),
             (Error::format("a.npz", Some("X"), "bad"), "a.npz: array \"X\": bad"),
             (Error::format("a.npz", None, "bad"), "a.npz: bad"),
         ];

@@ -4,6 +4,7 @@
 //!
 //! | Room | What it computes |
 //! |---|---|
+//! | [`flatness`] | how the sharpness of a network bounds the sensitivity of its representations |
 //! | [`krylov`] | what can be learned of an operator that can only be multiplied with vectors |
 //! | [`statistics`] | ranks, correlations and their intervals of confidence |
 //! | [`parallel`] | work in fixed shards, results in a fixed order: the same bits for any number of threads |
@@ -28,11 +29,13 @@
 
 pub mod error;
 pub mod io;
+mod methods;
 pub mod network;
 mod numerics;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
+pub use methods::flatness;
 pub use numerics::{krylov, optimize, parallel, random, statistics};
 
 pub use faer;

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use super::observation::{self, GradientSquares, Observer, Place};
 use super::{Initializer, LinearMap};
 use crate::Real;
 
@@ -272,6 +273,39 @@ pub trait Layer<T: Real>: Debug + Send + Sync {
         gradient: Gradients<'_, T>,
         tangents: &mut State<T>,
     );
+
+    /// Adds Σₖ ‖∂(ȳₖᵀ f(x))/∂θ‖² of every sample and parameter array to `squares`, with its weighted
+    /// form where that is asked for; `output_error` is ȳ, for `count` cotangents.
+    ///
+    /// By default from the patches of [`linear_map`](Self::linear_map) and δ, or else by one pass over
+    /// the shard for every sample and cotangent, which is slow. Not called for layers that couple
+    /// samples.
+    fn gradient_squares(
+        &self,
+        pass: Adjoint<'_, T>,
+        output_error: &[T],
+        squares: &mut GradientSquares,
+        scratch: &mut State<T>,
+    ) {
+        observation::squares_of_layer(self, pass, output_error, squares, scratch);
+    }
+
+    /// The `adjoint` of `count` cotangents without gradients, which shows `observer` every layer with
+    /// parameters that it passes: this one, or those inside it. `output_error` is overwritten.
+    ///
+    /// A layer that is made of others overrides this and calls theirs, last to first, each with its
+    /// own [`Place`].
+    fn observe(
+        &self,
+        pass: Adjoint<'_, T>,
+        output_error: &mut [T],
+        input_error: &mut [T],
+        place: Place<'_>,
+        observer: &mut dyn Observer<T>,
+        scratch: &mut State<T>,
+    ) {
+        observation::observe_layer(self, pass, output_error, input_error, place, observer, scratch);
+    }
 }
 
 /// What the two tangent passes are given.

@@ -51,6 +51,7 @@
 mod architecture;
 mod data;
 mod initializer;
+mod jacobian_stack;
 pub mod layer;
 pub mod layers;
 mod linear_map;
@@ -58,6 +59,7 @@ mod loss;
 #[allow(clippy::module_inception)]
 mod network;
 mod objective;
+pub mod observation;
 mod parameters;
 mod training;
 
@@ -65,6 +67,7 @@ pub use architecture::{Architecture, LayerSpec};
 pub use data::{Dataset, Targets};
 pub use hesse_kernels::activation::Activation;
 pub use initializer::Initializer;
+pub(crate) use jacobian_stack::StackObserver;
 pub use layer::{Layer, ParameterSpec};
 pub use linear_map::LinearMap;
 pub use loss::{Loss, Reduction};

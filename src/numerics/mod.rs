@@ -1,5 +1,6 @@
 //! Numerical methods that know nothing of networks or papers.
 
+pub(crate) mod dense;
 pub mod krylov;
 pub mod optimize;
 pub mod parallel;

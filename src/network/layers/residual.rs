@@ -1,6 +1,7 @@
 //! A branch added to its own input.
 
 use crate::network::layer::{Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent};
+use crate::network::observation::{Observer, Place};
 use crate::{Error, Real, Result};
 
 /// y = x + f(x).
@@ -109,5 +110,22 @@ impl<T: Real> Layer<T> for Residual<T> {
         let error = output_error.to_vec();
         self.branch.adjoint_tangent(pass, output_error, Some(input_error), gradient, tangents);
         add(input_error, &error);
+    }
+
+    fn observe(
+        &self,
+        pass: Adjoint<'_, T>,
+        output_error: &mut [T],
+        input_error: &mut [T],
+        place: Place<'_>,
+        observer: &mut dyn Observer<T>,
+        scratch: &mut State<T>,
+    ) {
+        let mut error = scratch.take(0, output_error.len());
+        error.copy_from_slice(output_error);
+        let inner = scratch.child_mut(0);
+        self.branch.observe(pass, &mut error, input_error, place, observer, inner);
+        scratch.put_back(0, error);
+        add(input_error, output_error);
     }
 }

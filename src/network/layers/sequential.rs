@@ -3,6 +3,7 @@
 use crate::network::layer::{
     Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent, features, parameter_count,
 };
+use crate::network::observation::{Observer, Place};
 use crate::{Error, Real, Result};
 
 /// y = f_L(… f_2(f_1(x))).
@@ -270,6 +271,42 @@ impl<T: Real> Layer<T> for Sequential<T> {
             }
             if !wanted {
                 break;
+            }
+        }
+    }
+
+    fn observe(
+        &self,
+        pass: Adjoint<'_, T>,
+        output_error: &mut [T],
+        input_error: &mut [T],
+        place: Place<'_>,
+        observer: &mut dyn Observer<T>,
+        scratch: &mut State<T>,
+    ) {
+        let rows = pass.count * (pass.input.len() / features(self.input_shape()));
+        for (i, layer) in self.layers.iter().enumerate().rev() {
+            let inner = Adjoint {
+                parameters: self.of(i, pass.parameters),
+                input: Self::input_of(i, pass.input, pass.state),
+                state: pass.state.child(i),
+                count: pass.count,
+            };
+            let prefix = format!("{}layer{}.", place.prefix, i + 1);
+            let place = Place { prefix: &prefix, offset: place.offset + self.offsets[i] };
+            let mut from =
+                (i < self.last()).then(|| scratch.take(ERRORS[i % 2], rows * self.width(i)));
+            let error = from.as_deref_mut().unwrap_or(output_error);
+            if i == 0 {
+                layer.observe(inner, error, input_error, place, observer, scratch.child_mut(i));
+            } else {
+                let slot = ERRORS[(i - 1) % 2];
+                let mut to = scratch.take(slot, rows * self.width(i - 1));
+                layer.observe(inner, error, &mut to, place, observer, scratch.child_mut(i));
+                scratch.put_back(slot, to);
+            }
+            if let Some(from) = from {
+                scratch.put_back(ERRORS[i % 2], from);
             }
         }
     }

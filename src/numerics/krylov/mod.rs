@@ -5,7 +5,6 @@ mod chebyshev;
 mod combined_operators;
 mod conjugate_gradient;
 mod counted_products;
-mod dense;
 mod dense_operator;
 mod density;
 mod diagonal;
@@ -34,6 +33,7 @@ mod tridiagonal;
 mod xnystrace;
 mod xtrace;
 
+use super::dense;
 pub use combined_operators::{Deflated, Diagonal, FnOperator, Identity, Scaled, Shifted, Sum};
 pub use conjugate_gradient::{ConjugateGradient, Solution, SolveStatus};
 pub use dense_operator::DenseOperator;

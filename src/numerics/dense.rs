@@ -1,18 +1,22 @@
-//! Small dense problems of the Krylov methods, always on one thread.
+//! Small dense factorisations, always on one thread: the same bits whatever the pool.
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{
     ComputeEigenvectors, self_adjoint_evd_scratch, tridiagonal_self_adjoint_evd,
 };
+use faer::linalg::qr::no_pivoting::factor::{
+    qr_in_place, qr_in_place_scratch, recommended_block_size,
+};
+use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
 use faer::linalg::{evd::self_adjoint_evd, triangular_inverse};
-use faer::{Mat, MatRef, Par};
+use faer::{Mat, MatMut, MatRef, Par};
 
 use crate::{Error, Result};
 
 /// Eigenvalues, ascending, of the symmetric tridiagonal matrix with this diagonal and subdiagonal,
 /// and the squared first components of its unit eigenvectors.
-pub(super) fn tridiagonal_eigen(alpha: &[f64], beta: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
+pub(crate) fn tridiagonal_eigen(alpha: &[f64], beta: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
     let m = alpha.len();
     if m == 0 {
         return Ok((Vec::new(), Vec::new()));
@@ -51,7 +55,7 @@ fn no_convergence(size: usize) -> Error {
 }
 
 /// Smallest eigenvalue of a symmetric matrix; +∞ for an empty one.
-pub(super) fn smallest_eigenvalue(a: MatRef<'_, f64>) -> Result<f64> {
+pub(crate) fn smallest_eigenvalue(a: MatRef<'_, f64>) -> Result<f64> {
     let n = a.nrows();
     if n == 0 {
         return Ok(f64::INFINITY);
@@ -76,14 +80,14 @@ pub(super) fn smallest_eigenvalue(a: MatRef<'_, f64>) -> Result<f64> {
 }
 
 /// Inverse of an upper triangular matrix with non-zero diagonal.
-pub(super) fn inverse_upper(r: MatRef<'_, f64>) -> Mat<f64> {
+pub(crate) fn inverse_upper(r: MatRef<'_, f64>) -> Mat<f64> {
     let mut inverse = Mat::zeros(r.nrows(), r.ncols());
     triangular_inverse::invert_upper_triangular(inverse.as_mut(), r, Par::Seq);
     inverse
 }
 
 /// Upper triangular C with CᵀC = A for a symmetric positive definite A; `None` for others.
-pub(super) fn cholesky_upper(a: MatRef<'_, f64>) -> Option<Mat<f64>> {
+pub(crate) fn cholesky_upper(a: MatRef<'_, f64>) -> Option<Mat<f64>> {
     let n = a.nrows();
     let mut c = Mat::<f64>::zeros(n, n);
     for j in 0..n {
@@ -102,8 +106,69 @@ pub(super) fn cholesky_upper(a: MatRef<'_, f64>) -> Option<Mat<f64>> {
     Some(c)
 }
 
+/// Singular values of A, descending: Householder QR of the tall one of A and Aᵀ, then the SVD of the
+/// square R. 2·m·k² + O(k³) flops for k = min of the two sizes and m the larger one. The backward
+/// error is a few ε‖A‖, so that values far below the largest keep fewer digits.
+///
+/// `columns`, m × k with m ≥ k column-major, is overwritten. Elements must be finite; they may be as
+/// large or as small as the type holds.
+pub(crate) fn singular_values_of_columns(columns: &mut [f64], k: usize) -> Result<Vec<f64>> {
+    let m = columns.len().checked_div(k).unwrap_or(0);
+    debug_assert!(m >= k);
+    let largest = columns.iter().fold(0.0_f64, |a, x| a.max(x.abs()));
+    if largest == 0.0 {
+        return Ok(vec![0.0; k]);
+    }
+    // A power of two that brings the largest element near 1: squares neither overflow nor vanish.
+    let scale = libm::exp2(-libm::floor(libm::log2(largest)).clamp(-1000.0, 1000.0));
+    columns.iter_mut().for_each(|x| *x *= scale);
+    let mut values = if k == 1 {
+        vec![columns.iter().map(|x| x * x).sum::<f64>().sqrt()]
+    } else {
+        let mut a = MatMut::from_column_major_slice_mut(columns, m, k);
+        if m > k {
+            let block = recommended_block_size::<f64>(m, k);
+            let mut coefficients = Mat::<f64>::zeros(block, k);
+            let scratch = qr_in_place_scratch::<f64>(m, k, block, Par::Seq, Default::default());
+            qr_in_place(
+                a.as_mut(),
+                coefficients.as_mut(),
+                Par::Seq,
+                MemStack::new(&mut MemBuffer::new(scratch)),
+                Default::default(),
+            );
+            for j in 0..k {
+                (j + 1..k).for_each(|i| a[(i, j)] = 0.0);
+            }
+        }
+        square_singular_values(a.as_ref().get(..k, ..))?
+    };
+    values.iter_mut().for_each(|s| *s /= scale);
+    Ok(values)
+}
+
+fn square_singular_values(a: MatRef<'_, f64>) -> Result<Vec<f64>> {
+    let k = a.ncols();
+    let mut values = Diag::<f64>::zeros(k);
+    let no = ComputeSvdVectors::No;
+    let scratch = svd_scratch::<f64>(k, k, no, no, Par::Seq, Default::default());
+    svd(
+        a,
+        values.as_mut(),
+        None,
+        None,
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Default::default(),
+    )
+    .map_err(|_| {
+        Error::range("singular values", "convergence of the QR algorithm", format!("none at {k}"))
+    })?;
+    Ok(values.column_vector().iter().copied().collect())
+}
+
 /// (A + Aᵀ)/2.
-pub(super) fn symmetric_part(a: MatRef<'_, f64>) -> Mat<f64> {
+pub(crate) fn symmetric_part(a: MatRef<'_, f64>) -> Mat<f64> {
     Mat::from_fn(a.nrows(), a.ncols(), |i, j| 0.5 * (a[(i, j)] + a[(j, i)]))
 }
 
@@ -126,6 +191,29 @@ mod tests {
         }
         assert_eq!(tridiagonal_eigen(&[], &[]).unwrap(), (vec![], vec![]));
         assert_eq!(tridiagonal_eigen(&[0.0; 3], &[0.0; 2]).unwrap().0, [0.0; 3]);
+    }
+
+    #[test]
+    fn singular_values_of_known_matrices() {
+        // Columns c_j e_j, rotated by a Householder reflection: the values are |c_j|.
+        for (m, k) in [(1, 1), (5, 1), (5, 5), (40, 7), (300, 33)] {
+            for scale in [1.0, 1e-200, 1e200] {
+                let value = |j: usize| scale * 0.5_f64.powi(i32::try_from(j).unwrap());
+                let v: Vec<f64> = (0..m).map(|i| ((i * 7) % 5) as f64 - 2.0 + 0.1).collect();
+                let norm: f64 = v.iter().map(|x| x * x).sum();
+                let mut a: Vec<f64> = (0..k * m)
+                    .map(|e| {
+                        let (j, i) = (e / m, e % m);
+                        value(j) * (f64::from(u8::from(i == j)) - 2.0 * v[i] * v[j] / norm)
+                    })
+                    .collect();
+                let values = singular_values_of_columns(&mut a, k).unwrap();
+                for (j, s) in values.iter().enumerate() {
+                    assert!((s - value(j)).abs() <= 1e-15 * m as f64 * scale, "{m} {k} {j} {s:e}");
+                }
+            }
+        }
+        assert_eq!(singular_values_of_columns(&mut [0.0; 6], 2).unwrap(), [0.0; 2]);
     }
 
     #[test]

@@ -1,0 +1,111 @@
+//! What the stacked pass says of one layer.
+
+use std::ops::Range;
+
+use super::JacobianGeometry;
+
+/// One linear layer, of all samples. Per-sample arrays are in the order of the samples.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LayerGeometry {
+    /// Its name, such as `layer3`.
+    pub name: String,
+    /// Its weights in θ.
+    pub weight: Range<usize>,
+    /// Its biases in θ.
+    pub bias: Option<Range<usize>>,
+    /// h, the number of its output features of one sample.
+    pub outputs: usize,
+    /// Places at which its weights act: 1 for a dense layer, more where they are shared.
+    pub positions: usize,
+    /// J^l = ∂f/∂x^l and x^l.
+    pub jacobian: JacobianGeometry,
+    /// ‖∂f/∂W‖_F² of every sample, summed over the outputs f.
+    pub weight_squares: Vec<f64>,
+    /// ‖∂f/∂b‖_F², zeros without a bias.
+    pub bias_squares: Vec<f64>,
+    /// Σ_j θ_j² ‖∂f/∂θ_j‖² over the weights; empty unless it was asked for.
+    pub adaptive_weight: Vec<f64>,
+    /// The same over the biases.
+    pub adaptive_bias: Vec<f64>,
+    /// ‖δ^l‖_F of every sample.
+    pub error_norms: Vec<f64>,
+}
+
+impl LayerGeometry {
+    /// S of its weights: the mean of ‖∂f/∂W‖_F² over samples.
+    #[must_use]
+    pub fn weight_trace(&self) -> f64 {
+        mean(&self.weight_squares)
+    }
+
+    /// S of its biases.
+    #[must_use]
+    pub fn bias_trace(&self) -> f64 {
+        mean(&self.bias_squares)
+    }
+
+    /// Whether its weights act at several places of the input.
+    #[must_use]
+    pub fn shares_weights(&self) -> bool {
+        self.positions > 1
+    }
+
+    /// κ_l = (1/n) Σᵢ ‖xᵢ^l‖² ‖Jᵢ^l‖_F²: relative flatness of the Gauss-Newton matrix of half the
+    /// squared error (method section 2.5, item 1).
+    ///
+    /// Where weights are shared this is that of the network whose copies are free.
+    #[must_use]
+    pub fn gauss_newton_flatness(&self) -> f64 {
+        let terms = self.jacobian.norms.iter().zip(&self.jacobian.frobenius);
+        mean(&terms.map(|(x, j)| (x * j).powi(2)).collect::<Vec<_>>())
+    }
+
+    /// (1/n) Σᵢ ‖xᵢ^l‖² ‖Jᵢ^l‖₂², at most [`gauss_newton_flatness`](Self::gauss_newton_flatness).
+    #[must_use]
+    pub fn normalized_sensitivity(&self) -> f64 {
+        let spectral = self.jacobian.spectral_norms();
+        let terms = self.jacobian.norms.iter().zip(&spectral);
+        mean(&terms.map(|(x, j)| (x * j).powi(2)).collect::<Vec<_>>())
+    }
+
+    pub(super) fn append(&mut self, other: Self) {
+        self.jacobian.append(other.jacobian);
+        self.weight_squares.extend(other.weight_squares);
+        self.bias_squares.extend(other.bias_squares);
+        self.adaptive_weight.extend(other.adaptive_weight);
+        self.adaptive_bias.extend(other.adaptive_bias);
+        self.error_norms.extend(other.error_norms);
+    }
+}
+
+/// A layer whose parameters are not those of a linear map: it counts in S alone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OtherLayer {
+    /// Its name, such as `layer2`.
+    pub name: String,
+    /// Its parameters in θ.
+    pub parameters: Range<usize>,
+    /// ‖∂f/∂θ‖_F² of every sample.
+    pub squares: Vec<f64>,
+    /// Σ_j θ_j² ‖∂f/∂θ_j‖²; empty unless it was asked for.
+    pub adaptive: Vec<f64>,
+}
+
+impl OtherLayer {
+    pub(super) fn append(&mut self, other: Self) {
+        self.squares.extend(other.squares);
+        self.adaptive.extend(other.adaptive);
+    }
+}
+
+/// The mean, pairwise in a fixed order; NaN for nothing.
+pub(super) fn mean(x: &[f64]) -> f64 {
+    fn sum(x: &[f64]) -> f64 {
+        if x.len() <= 8 {
+            return x.iter().sum();
+        }
+        let (left, right) = x.split_at(x.len() / 2);
+        sum(left) + sum(right)
+    }
+    sum(x) / x.len() as f64
+}

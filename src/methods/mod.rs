@@ -1,0 +1,3 @@
+//! The methods of papers, on top of networks and numerics. No method imports another.
+
+pub mod flatness; // sharpness of the loss and compression of representations
