@@ -74,6 +74,13 @@ impl Stage {
         self.channels * self.window.taps()
     }
 
+    /// Whether the stage is the image as it is, so that it need not be made.
+    #[must_use]
+    pub fn is_image(&self) -> bool {
+        let window = &self.window;
+        window.padding() == [0, 0] && [self.height, self.row()] == window.size()
+    }
+
     fn row(&self) -> usize {
         self.width * self.window.stride()[1]
     }

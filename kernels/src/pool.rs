@@ -119,13 +119,7 @@ fn row<T: Real>(window: &Window, plane: &[T], y: usize, output: &mut [T], indice
 /// Windows of 2 × 2 side by side.
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation)]
-fn pairs_row<T: Real>(
-    width: usize,
-    plane: &[T],
-    y: usize,
-    output: &mut [T],
-    indices: &mut [u32],
-) {
+fn pairs_row<T: Real>(width: usize, plane: &[T], y: usize, output: &mut [T], indices: &mut [u32]) {
     let first = 2 * y * width;
     let lines = plane[first..][..width].as_chunks::<2>().0.iter();
     let lines = lines.zip(plane[first + width..][..width].as_chunks::<2>().0);

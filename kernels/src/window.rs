@@ -4,7 +4,8 @@
 /// `padding` zeros around it. The first number of each pair is vertical.
 ///
 /// Along each axis the output has ⌊(size + 2 padding − dilation (kernel − 1) − 1) / stride⌋ + 1
-/// places, and place o reads the inputs o·stride − padding + t·dilation, t = 0 … kernel − 1.
+/// places, and place o reads the inputs o·stride − padding + t·dilation, t = 0 … kernel − 1. Where
+/// there is one place, the stride does not matter and counts as 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     size: [usize; 2],
@@ -26,7 +27,7 @@ impl Window {
         padding: [usize; 2],
         dilation: [usize; 2],
     ) -> Option<Self> {
-        let mut outputs = [0; 2];
+        let (mut outputs, mut stride) = ([0; 2], stride);
         for axis in 0..2 {
             if [size[axis], kernel[axis], stride[axis], dilation[axis]].contains(&0) {
                 return None;
@@ -34,6 +35,9 @@ impl Window {
             let padded = size[axis].checked_add(padding[axis].checked_mul(2)?)?;
             let extent = (kernel[axis] - 1).checked_mul(dilation[axis])?.checked_add(1)?;
             outputs[axis] = padded.checked_sub(extent)? / stride[axis] + 1;
+            if outputs[axis] == 1 {
+                stride[axis] = 1;
+            }
         }
         size[0].checked_mul(size[1])?;
         outputs[0].checked_mul(outputs[1])?;

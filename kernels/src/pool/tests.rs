@@ -58,7 +58,9 @@ fn check<T: Real>() {
                 let plane = &input[i / window.positions() * window.plane()..][..window.plane()];
                 let members = &places[i % window.positions()];
                 let mut first = members[0];
-                members.iter().for_each(|&m| first = if plane[m] > plane[first] { m } else { first });
+                members
+                    .iter()
+                    .for_each(|&m| first = if plane[m] > plane[first] { m } else { first });
                 let label = format!("{} {isa} {window:?} output {i}", T::NAME);
                 assert_eq!((maximum, index as usize), (plane[first], first), "{label}");
                 let sum: f64 = members.iter().map(|&m| plane[m].to_f64()).sum();
@@ -75,7 +77,8 @@ fn check<T: Real>() {
             // The adjoints: whole numbers times taps, so that every sum is exact.
             let taps = T::from_f64(window.taps() as f64);
             let error: Vec<T> = numbers(3, outputs).into_iter().map(|x| x * taps).collect();
-            let (mut of_maxima, mut of_average) = (vec![T::ZERO; input.len()], vec![T::ZERO; input.len()]);
+            let (mut of_maxima, mut of_average) =
+                (vec![T::ZERO; input.len()], vec![T::ZERO; input.len()]);
             for i in 0..outputs {
                 of_maxima[base(i) + indices[i] as usize] += error[i];
                 for member in &places[i % window.positions()] {
