@@ -21,10 +21,14 @@ pub mod optimizer_step;
 pub mod oracle;
 pub mod oracle_functions;
 pub mod panel;
+pub mod patches;
 pub mod peak;
 pub mod philox;
+pub mod pool;
 mod real;
+mod window;
 
 pub use isa::{Isa, IsaError};
 pub use pulp;
 pub use real::Real;
+pub use window::Window;

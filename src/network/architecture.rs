@@ -4,7 +4,10 @@ use hesse_kernels::activation::Activation;
 use serde::{Deserialize, Serialize};
 
 use super::layer::{Layer, features};
-use super::layers::{Dense, Elementwise, Flatten, Residual, Sequential};
+use super::layers::{
+    AveragePool, Convolution, ConvolutionShape, Dense, Elementwise, Flatten, GlobalAveragePool,
+    MaxPool, Residual, Sequential,
+};
 use super::{Initializer, Network};
 use crate::{Error, Real, Result};
 
@@ -58,6 +61,61 @@ pub enum LayerSpec {
     },
     /// [`Flatten`].
     Flatten {},
+    /// [`Convolution`]. Pairs are vertical and horizontal; in a file one number stands for both.
+    Convolution {
+        /// Number of channels.
+        outputs: usize,
+        /// Taps of the kernel.
+        #[serde(with = "pair")]
+        kernel: [usize; 2],
+        /// Steps from place to place; 1 unless given.
+        #[serde(default = "ones", with = "pair")]
+        stride: [usize; 2],
+        /// Zeros on every side; none unless given.
+        #[serde(default, with = "pair")]
+        padding: [usize; 2],
+        /// Distances between taps; 1 unless given.
+        #[serde(default = "ones", with = "pair")]
+        dilation: [usize; 2],
+        /// Groups of channels that do not see each other; 1 unless given.
+        #[serde(default = "one")]
+        groups: usize,
+        /// φ; the identity unless given.
+        #[serde(default = "identity", with = "activation_name")]
+        activation: Activation,
+        /// Whether there is a bias; yes unless given.
+        #[serde(default = "yes")]
+        bias: bool,
+        /// How weights start.
+        #[serde(default)]
+        initializer: Initializer,
+    },
+    /// [`MaxPool`].
+    MaxPool {
+        /// Height and width of the window.
+        #[serde(with = "pair")]
+        kernel: [usize; 2],
+        /// Steps from window to window; those of the kernel unless given, side by side.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_pair")]
+        stride: Option<[usize; 2]>,
+        /// Width of the border; none unless given.
+        #[serde(default, with = "pair")]
+        padding: [usize; 2],
+    },
+    /// [`AveragePool`].
+    AveragePool {
+        /// Height and width of the window.
+        #[serde(with = "pair")]
+        kernel: [usize; 2],
+        /// Steps from window to window; those of the kernel unless given, side by side.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_pair")]
+        stride: Option<[usize; 2]>,
+        /// Width of the border of zeros; none unless given.
+        #[serde(default, with = "pair")]
+        padding: [usize; 2],
+    },
+    /// [`GlobalAveragePool`].
+    GlobalAveragePool {},
     /// [`Residual`] around a composition of layers.
     Residual {
         /// The branch.
@@ -72,6 +130,63 @@ fn identity() -> Activation {
 
 fn yes() -> bool {
     true
+}
+
+fn one() -> usize {
+    1
+}
+
+fn ones() -> [usize; 2] {
+    [1, 1]
+}
+
+/// A pair of numbers, or one number for both.
+mod pair {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged, expecting = "expected a number or a pair of numbers, none negative")]
+    pub enum Extent {
+        Same(usize),
+        Pair([usize; 2]),
+    }
+
+    impl From<[usize; 2]> for Extent {
+        fn from([a, b]: [usize; 2]) -> Self {
+            if a == b { Extent::Same(a) } else { Extent::Pair([a, b]) }
+        }
+    }
+
+    impl From<Extent> for [usize; 2] {
+        fn from(extent: Extent) -> Self {
+            match extent {
+                Extent::Same(a) => [a, a],
+                Extent::Pair(pair) => pair,
+            }
+        }
+    }
+
+    pub fn serialize<S: Serializer>(pair: &[usize; 2], to: S) -> Result<S::Ok, S::Error> {
+        Extent::from(*pair).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[usize; 2], D::Error> {
+        Extent::deserialize(from).map(Into::into)
+    }
+}
+
+/// [`pair`] that may be absent.
+mod optional_pair {
+    use super::pair::Extent;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(pair: &Option<[usize; 2]>, to: S) -> Result<S::Ok, S::Error> {
+        pair.map(Extent::from).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[usize; 2]>, D::Error> {
+        Option::<Extent>::deserialize(from).map(|extent| extent.map(Into::into))
+    }
 }
 
 /// Activations by the text that [`Activation`] displays and parses, such as `tanh`.
@@ -132,6 +247,47 @@ impl Architecture {
         self.layer(LayerSpec::Flatten {})
     }
 
+    /// Adds a convolution with a square kernel at every place of the image with `padding` zeros around
+    /// it, with bias; [`LayerSpec::Convolution`] has more to choose.
+    #[must_use]
+    pub fn convolution(
+        self,
+        outputs: usize,
+        kernel: usize,
+        padding: usize,
+        activation: Activation,
+    ) -> Self {
+        self.layer(LayerSpec::Convolution {
+            outputs,
+            kernel: [kernel; 2],
+            stride: ones(),
+            padding: [padding; 2],
+            dilation: ones(),
+            groups: 1,
+            activation,
+            bias: true,
+            initializer: Initializer::default(),
+        })
+    }
+
+    /// Adds the maximum over square windows side by side.
+    #[must_use]
+    pub fn max_pool(self, kernel: usize) -> Self {
+        self.layer(LayerSpec::MaxPool { kernel: [kernel; 2], stride: None, padding: [0; 2] })
+    }
+
+    /// Adds the average over square windows side by side.
+    #[must_use]
+    pub fn average_pool(self, kernel: usize) -> Self {
+        self.layer(LayerSpec::AveragePool { kernel: [kernel; 2], stride: None, padding: [0; 2] })
+    }
+
+    /// Adds the average of each channel over all places.
+    #[must_use]
+    pub fn global_average_pool(self) -> Self {
+        self.layer(LayerSpec::GlobalAveragePool {})
+    }
+
     /// Adds a branch that is added to its own input.
     #[must_use]
     pub fn residual(self, layers: Vec<LayerSpec>) -> Self {
@@ -141,7 +297,7 @@ impl Architecture {
     /// The network.
     ///
     /// # Errors
-    /// No layers, zero widths, a residual branch that changes the shape.
+    /// No layers, zero widths, a residual branch that changes the shape, windows that do not fit.
     pub fn build<T: Real>(&self) -> Result<Network<T>> {
         if features(&self.input) == 0 || self.input.is_empty() {
             return Err(Error::range(
@@ -164,6 +320,35 @@ fn compose<T: Real>(input: &[usize], specs: &[LayerSpec]) -> Result<Sequential<T
             ),
             LayerSpec::Activation { activation } => Box::new(Elementwise::new(shape, *activation)?),
             LayerSpec::Flatten {} => Box::new(Flatten::new(shape)),
+            LayerSpec::Convolution {
+                outputs,
+                kernel,
+                stride,
+                padding,
+                dilation,
+                groups,
+                activation,
+                bias,
+                initializer,
+            } => {
+                let of = ConvolutionShape {
+                    outputs: *outputs,
+                    kernel: *kernel,
+                    stride: *stride,
+                    padding: *padding,
+                    dilation: *dilation,
+                    groups: *groups,
+                };
+                let layer = Convolution::new(shape, of, *activation)?;
+                Box::new(layer.bias(*bias).initializer(*initializer))
+            }
+            LayerSpec::MaxPool { kernel, stride, padding } => {
+                Box::new(MaxPool::new(shape, *kernel, stride.unwrap_or(*kernel), *padding)?)
+            }
+            LayerSpec::AveragePool { kernel, stride, padding } => {
+                Box::new(AveragePool::new(shape, *kernel, stride.unwrap_or(*kernel), *padding)?)
+            }
+            LayerSpec::GlobalAveragePool {} => Box::new(GlobalAveragePool::new(shape)?),
             LayerSpec::Residual { layers } => {
                 Box::new(Residual::new(Box::new(compose(shape, layers)?))?)
             }

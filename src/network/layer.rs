@@ -52,12 +52,13 @@ pub enum Keep {
 #[derive(Clone, Debug)]
 pub struct State<T> {
     arrays: Vec<Vec<T>>,
+    indices: Vec<Vec<u32>>,
     children: Vec<State<T>>,
 }
 
 impl<T> Default for State<T> {
     fn default() -> Self {
-        Self { arrays: Vec::new(), children: Vec::new() }
+        Self { arrays: Vec::new(), indices: Vec::new(), children: Vec::new() }
     }
 }
 
@@ -90,6 +91,23 @@ impl<T: Real> State<T> {
         self.arrays[slot] = array;
     }
 
+    /// Buffer of indices number `slot` with this length; its contents are whatever they were. Slots
+    /// of indices are counted apart from those of numbers.
+    pub fn index_buffer(&mut self, slot: usize, length: usize) -> &mut [u32] {
+        if self.indices.len() <= slot {
+            self.indices.resize_with(slot + 1, Vec::new);
+        }
+        let array = &mut self.indices[slot];
+        array.resize(length, 0);
+        array
+    }
+
+    /// Buffer of indices number `slot` as it was written, empty if it never was.
+    #[must_use]
+    pub fn index_array(&self, slot: usize) -> &[u32] {
+        self.indices.get(slot).map_or(&[], Vec::as_slice)
+    }
+
     /// State of the layer number `index` inside this one.
     pub fn child_mut(&mut self, index: usize) -> &mut State<T> {
         if self.children.len() <= index {
@@ -108,6 +126,7 @@ impl<T: Real> State<T> {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.arrays.iter().map(|a| a.capacity() * size_of::<T>()).sum::<usize>()
+            + self.indices.iter().map(|a| a.capacity() * size_of::<u32>()).sum::<usize>()
             + self.children.iter().map(State::bytes).sum::<usize>()
     }
 }
