@@ -78,6 +78,11 @@ fn architecture(activation: Activation, shape: usize) -> Architecture {
             .convolution(2, 1, 0, activation)
             .global_average_pool()
             .dense(2, linear),
+        3 => Architecture::new([3, 2])
+            .dense(3, activation)
+            .recurrent(4, activation, true)
+            .recurrent(3, activation, false)
+            .dense(2, linear),
         _ => Architecture::new([4])
             .layer(LayerSpec::Activation { activation })
             .residual(vec![dense(4, activation)])
@@ -135,7 +140,7 @@ proptest! {
     #[test]
     fn products_are_derivatives(
         activation in prop::sample::select(smooth()),
-        shape in 0_usize..6,
+        shape in 0_usize..7,
         loss in prop::sample::select(LOSSES.to_vec()),
         seed in 0_u64..1000,
         samples in 1_usize..20,
@@ -168,7 +173,7 @@ proptest! {
     #[test]
     fn operators_are_symmetric_linear_and_columnwise(
         activation in prop::sample::select(Activation::ALL.to_vec()),
-        shape in 0_usize..6,
+        shape in 0_usize..7,
         loss in prop::sample::select(LOSSES.to_vec()),
         seed in 0_u64..1000,
     ) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::layer::{Layer, features};
 use super::layers::{
     AveragePool, Convolution, ConvolutionShape, Dense, Elementwise, Flatten, GlobalAveragePool,
-    MaxPool, Residual, Sequential,
+    MaxPool, Recurrent, Residual, Sequential,
 };
 use super::{Initializer, Network};
 use crate::{Error, Real, Result};
@@ -116,6 +116,26 @@ pub enum LayerSpec {
     },
     /// [`GlobalAveragePool`].
     GlobalAveragePool {},
+    /// [`Recurrent`].
+    Recurrent {
+        /// Number of units.
+        units: usize,
+        /// φ; tanh unless given.
+        #[serde(default = "tanh", with = "activation_name")]
+        activation: Activation,
+        /// Whether the output is the states of all times; no unless given.
+        #[serde(default)]
+        every_step: bool,
+        /// Whether there is a bias; yes unless given.
+        #[serde(default = "yes")]
+        bias: bool,
+        /// How the weights between states start, and the bias.
+        #[serde(default)]
+        recurrent_initializer: Initializer,
+        /// How the weights from the input start.
+        #[serde(default)]
+        input_initializer: Initializer,
+    },
     /// [`Residual`] around a composition of layers.
     Residual {
         /// The branch.
@@ -126,6 +146,10 @@ pub enum LayerSpec {
 
 fn identity() -> Activation {
     Activation::Identity
+}
+
+fn tanh() -> Activation {
+    Activation::Tanh
 }
 
 fn yes() -> bool {
@@ -288,6 +312,20 @@ impl Architecture {
         self.layer(LayerSpec::GlobalAveragePool {})
     }
 
+    /// Adds a recurrent layer over `[time, features]`, whose output is its last state or, with
+    /// `every_step`, the states of all times.
+    #[must_use]
+    pub fn recurrent(self, units: usize, activation: Activation, every_step: bool) -> Self {
+        self.layer(LayerSpec::Recurrent {
+            units,
+            activation,
+            every_step,
+            bias: true,
+            recurrent_initializer: Initializer::default(),
+            input_initializer: Initializer::default(),
+        })
+    }
+
     /// Adds a branch that is added to its own input.
     #[must_use]
     pub fn residual(self, layers: Vec<LayerSpec>) -> Self {
@@ -349,6 +387,20 @@ fn compose<T: Real>(input: &[usize], specs: &[LayerSpec]) -> Result<Sequential<T
                 Box::new(AveragePool::new(shape, *kernel, stride.unwrap_or(*kernel), *padding)?)
             }
             LayerSpec::GlobalAveragePool {} => Box::new(GlobalAveragePool::new(shape)?),
+            LayerSpec::Recurrent {
+                units,
+                activation,
+                every_step,
+                bias,
+                recurrent_initializer,
+                input_initializer,
+            } => Box::new(
+                Recurrent::new(shape, *units, *activation)?
+                    .every_step(*every_step)
+                    .bias(*bias)
+                    .recurrent_initializer(*recurrent_initializer)
+                    .input_initializer(*input_initializer),
+            ),
             LayerSpec::Residual { layers } => {
                 Box::new(Residual::new(Box::new(compose(shape, layers)?))?)
             }

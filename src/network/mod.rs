@@ -36,10 +36,10 @@
 //!
 //! *A weight-shared recurrent layer* is one layer whose input shape is `[time, features]` and whose
 //! four passes loop over time inside: `forward` keeps all states, `tangent` runs forwards and keeps ḣ
-//! and ż, `adjoint` runs backwards and keeps δ and g, `adjoint_tangent` runs backwards along both. A
-//! parameter that is used at every step is one slice of θ to which every step adds its gradient; over
-//! a shard that is one product with time × samples rows. `tests/recurrent.rs` is such a layer, held
-//! to a reference.
+//! and ż, `adjoint` runs backwards and keeps δ and g∘φ'', `adjoint_tangent` runs backwards along
+//! both. A parameter that is used at every step is one slice of θ to which every step adds its
+//! gradient; over a shard that is one product with time × samples rows. [`layers::Recurrent`] is such
+//! a layer; `tests/recurrent` holds it to a reference and to its equations step by step.
 //!
 //! *An encoder-decoder* is one layer around two compositions: its state has a child for each, its
 //! parameters are those of the encoder followed by those of the decoder, and its input holds source

@@ -12,6 +12,9 @@ use crate::numerics::parallel;
 /// Bytes that the widest array of a shard may take: it should stay in the second-level cache
 /// between the product that writes it and the one that reads it.
 const WIDEST_ARRAY: usize = 2 << 20;
+/// Bytes that the primal state of a shard may take: a thread works on one, also where nothing is kept.
+/// Layers over time have states that are far larger than their inputs and outputs.
+const LARGEST_STATE: usize = 64 << 20;
 /// Largest and smallest number of samples in a shard: products with fewer rows are slow.
 const MOST_SAMPLES: usize = 256;
 const FEWEST_SAMPLES: usize = 8;
@@ -51,7 +54,8 @@ impl Shards {
             samples
         } else {
             let widest = widest(network) * size_of::<T>();
-            let most = (WIDEST_ARRAY / widest.max(1)).max(1);
+            let state = bytes_of(network, 1);
+            let most = (WIDEST_ARRAY / widest.max(1)).min(LARGEST_STATE / state.max(1)).max(1);
             (1 << most.ilog2()).clamp(FEWEST_SAMPLES, MOST_SAMPLES)
         };
         Self { samples, size, per_leaf: LEAF_SAMPLES.div_ceil(size.max(1)) }

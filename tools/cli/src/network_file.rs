@@ -94,6 +94,20 @@ fn walk(mut shape: Vec<usize>, layers: &[LayerSpec], parameters: &mut usize) -> 
                 }
                 product(&shape)?;
             }
+            LayerSpec::Recurrent { units, every_step, .. } => {
+                let inputs = shape.last().copied().unwrap_or(0);
+                let sums = inputs.saturating_add(*units).saturating_add(1);
+                let weights = product(&[sums, *units])?;
+                *parameters = within(parameters.checked_add(weights), "parameters")?;
+                if let Some(last) = shape.last_mut() {
+                    *last = *units;
+                }
+                // The states of all times, which are kept whether they are the output or not.
+                product(&shape)?;
+                if !every_step {
+                    shape = vec![*units];
+                }
+            }
             LayerSpec::Flatten {} => shape = vec![product(&shape)?],
             LayerSpec::Residual { layers } => walk(shape.clone(), layers, parameters)?,
             _ => {}
@@ -141,11 +155,42 @@ mod tests {
     }
 
     #[test]
+    fn a_recurrent_layer_is_read() {
+        let layer = "input = [7, 3]\n[[layer]]\ntype = \"recurrent\"\nunits = 5\n";
+        let weights = 5 * (5 + 3);
+        let network = read_text(layer).unwrap();
+        assert_eq!((network.parameter_count(), network.outputs()), (weights + 5, 5));
+        let text = format!(
+            "{layer}every_step = true\nbias = false\nactivation = \"relu\"\n\
+             recurrent_initializer = {{ kind = \"orthogonal\", gain = 1.5 }}\n\
+             [[layer]]\ntype = \"dense\"\noutputs = 2\n"
+        );
+        let network = read_text(&text).unwrap();
+        assert_eq!((network.parameter_count(), network.outputs()), (weights + 12, 14));
+        let wrong = [
+            ("input = [3]", "5", "recurrent layer: input: expected [time, features], got [3]"),
+            ("input = [7, 3]", "0", "recurrent layer: units: expected a positive number, got 0"),
+            (
+                "input = [9000000, 3]",
+                "9000",
+                "numbers in an array: expected at most 2147483648, got 81000000000",
+            ),
+        ];
+        for (input, units, message) in wrong {
+            let text = format!("{input}\n[[layer]]\ntype = \"recurrent\"\nunits = {units}\n");
+            assert_eq!(read_text(&text).unwrap_err(), message);
+        }
+    }
+
+    #[test]
     fn what_the_builder_makes_reads_back() {
-        let built = Architecture::perceptron(&[4, 3, 2], Activation::Elu { alpha: 0.5 });
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), toml::to_string(&built).unwrap()).unwrap();
-        assert_eq!(architecture(file.path()).unwrap(), built);
+        let perceptron = Architecture::perceptron(&[4, 3, 2], Activation::Elu { alpha: 0.5 });
+        let recurrent = Architecture::new([5, 4]).recurrent(3, Activation::Gelu, true).flatten();
+        for built in [perceptron, recurrent] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), toml::to_string(&built).unwrap()).unwrap();
+            assert_eq!(architecture(file.path()).unwrap(), built);
+        }
     }
 
     #[test]
