@@ -9,6 +9,7 @@
 //! | [`Objective`] | L(θ), its gradient, per-sample gradients; [`Objective::at`] gives a [`Point`] |
 //! | [`Point`] | one θ with its primal passes kept: [`Hessian`], [`GaussNewton`], Jacobian products |
 //! | [`Trainer`] | mini-batch training with checkpoints that resume to the same bits |
+//! | [`Sweep`] | many trainings side by side: learning rates, batch sizes, seeds |
 //! | [`layer::Layer`] | the trait of a layer, for layers of your own |
 //!
 //! # Curvature from kept primal passes
@@ -61,6 +62,7 @@ mod network;
 mod objective;
 pub mod observation;
 mod parameters;
+mod sweep;
 mod training;
 
 pub use architecture::{Architecture, LayerSpec};
@@ -74,4 +76,5 @@ pub use loss::{Loss, Reduction};
 pub use network::Network;
 pub use objective::{GaussNewton, Hessian, Objective, Point};
 pub use parameters::{NamedArray, Parameters};
+pub use sweep::{Sweep, SweepProgress, SweepRun, SweepSetting};
 pub use training::{Trainer, TrainingProgress, TrainingRun, TrainingStatus};

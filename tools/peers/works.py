@@ -217,6 +217,42 @@ for name, sizes, batch, dtypes in (
              torch=make(torch_hvp_block8), jax=make(jax_hvp_block8))
 
 
+# ------------------------------------------------------------------ mini-batch gradient descent
+def torch_sgd_step(mlp, batch):
+    """Twenty samples out of all, mean squared error to one-hot rows, backward, torch.optim.SGD."""
+    torch = package("torch")
+    layers = []
+    for l, (i, o) in enumerate(zip(mlp.sizes, mlp.sizes[1:])):
+        layers += [torch.nn.Linear(i, o, dtype=getattr(torch, np.dtype(mlp.dtype).name)), torch.nn.Tanh()]
+        with torch.no_grad():
+            layers[-2].weight.copy_(torch.tensor(mlp.weights[l].T.copy()))
+            layers[-2].bias.copy_(torch.tensor(mlp.biases[l]))
+    model = torch.nn.Sequential(*layers[:-1])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.tensor(mlp.x)
+    y = torch.tensor(np.eye(mlp.sizes[-1], dtype=mlp.dtype)[mlp.y])
+    indices = torch.tensor([37 * i % mlp.batch for i in range(batch)])
+
+    def run():
+        optimizer.zero_grad()
+        loss = torch.nn.functional.mse_loss(model(x[indices]), y[indices])
+        loss.backward()
+        optimizer.step()
+        return model
+
+    def answer(model):
+        parts = [layer.weight.detach().T.numpy() for layer in model if hasattr(layer, "weight")]
+        parts += [layer.bias.detach().numpy() for layer in model if hasattr(layer, "bias")]
+        return mlp.answer(parts)
+
+    return run, answer
+
+
+for batch in (8, 20, 32):
+    work(f"sgd_step_{batch}_mlp_64-64-64-10_B500", "f64", 1e-11,
+         torch=lambda batch=batch: torch_sgd_step(Mlp((64, 64, 64, 10), 500, np.float64), batch))
+
+
 # ------------------------------------------------------------------ eigenvalues of a voxel Laplacian
 def ball_laplacian():
     """Graph Laplacian of the voxels of an 80^3 grid closer than 38 to voxel (40, 40, 40)."""

@@ -174,9 +174,7 @@ impl<'a, T: Real> Objective<'a, T> {
     pub fn gradient(&self, parameters: &[T], gradient: &mut [T]) -> Result<f64> {
         self.check(parameters)?;
         self.check_length("gradient", gradient.len())?;
-        let shards = self.shards();
-        let samples = |s| Samples::Range(shards.range(s));
-        Ok(self.sum_gradients(parameters, &shards, samples, gradient))
+        Ok(self.training_gradient(parameters, None, gradient))
     }
 
     /// The same on the samples with these indices, each of weight 1 (a mini-batch): the mean of
@@ -193,9 +191,30 @@ impl<'a, T: Real> Objective<'a, T> {
         self.check(parameters)?;
         self.check_length("gradient", gradient.len())?;
         check_samples(batch, self.data.len())?;
-        let shards = Shards::new(self.network, batch.len());
-        let samples = |s| Samples::Batch { indices: &batch[shards.range(s)], of: batch.len() };
-        Ok(self.sum_gradients(parameters, &shards, samples, gradient))
+        Ok(self.training_gradient(parameters, Some(batch), gradient))
+    }
+
+    /// [`Objective::gradient`] or [`Objective::batch_gradient`] with arguments that are known to be
+    /// right: a scan of the parameters is not small beside a step of a small network.
+    pub(crate) fn training_gradient(
+        &self,
+        parameters: &[T],
+        batch: Option<&[usize]>,
+        gradient: &mut [T],
+    ) -> f64 {
+        match batch {
+            None => {
+                let shards = self.shards();
+                let samples = |s| Samples::Range(shards.range(s));
+                self.sum_gradients(parameters, &shards, samples, gradient)
+            }
+            Some(batch) => {
+                let shards = Shards::new(self.network, batch.len());
+                let samples =
+                    |s| Samples::Batch { indices: &batch[shards.range(s)], of: batch.len() };
+                self.sum_gradients(parameters, &shards, samples, gradient)
+            }
+        }
     }
 
     /// ∂ℓᵢ/∂θ of every sample, one row a sample: n × P, row-major. Weights and the division by n are
@@ -299,21 +318,18 @@ impl<'a, T: Real> Objective<'a, T> {
         samples: impl Fn(usize) -> Samples<'s> + Sync,
         gradient: &mut [T],
     ) -> f64 {
-        let (loss, sum) = shards.reduce(gradient.len(), &self.vectors, |s, sum| {
+        shards.reduce_into(gradient, &self.vectors, |s, sum| {
             self.workspaces.with(|work| {
                 let samples = samples(s);
                 let scales = self.scales(&samples);
                 self.primal(parameters, &samples, &scales, Keep::FirstOrder, Some(sum), work)
             })
-        });
-        gradient.copy_from_slice(&sum);
-        self.vectors.give(sum);
-        loss
+        })
     }
 
     fn forward(&self, parameters: &[T], samples: &Samples<'_>, keep: Keep, primal: &mut Primal<T>) {
         use super::layer::Layer;
-        let input = primal.gathered.inputs(&self.data, samples);
+        let input = primal.gathered.gather(&self.data, samples);
         primal.outputs.resize(samples.len() * self.network.outputs(), T::ZERO);
         let outputs = &mut primal.outputs;
         self.network.layers().forward(parameters, input, outputs, &mut primal.state, keep);

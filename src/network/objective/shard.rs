@@ -76,6 +76,23 @@ impl Shards {
         s * self.size..self.samples.min((s + 1) * self.size)
     }
 
+    /// [`Shards::reduce`] into `sum`, in place where there is one leaf.
+    pub(super) fn reduce_into<T: Real>(
+        &self,
+        sum: &mut [T],
+        vectors: &Pool<Vec<T>>,
+        add: impl Fn(usize, &mut [T]) -> f64 + Sync,
+    ) -> f64 {
+        if self.len() <= self.per_leaf {
+            sum.fill(T::ZERO);
+            return (0..self.len()).map(|s| add(s, sum)).sum::<f64>();
+        }
+        let (value, vector) = self.reduce(sum.len(), vectors, add);
+        sum.copy_from_slice(&vector);
+        vectors.give(vector);
+        value
+    }
+
     /// Adds what `add(s, sum)` adds to a vector of `length` and what it returns, over all shards.
     pub(super) fn reduce<T: Real>(
         &self,
@@ -120,18 +137,24 @@ pub(super) fn bytes_of<T: Real>(network: &Network<T>, samples: usize) -> usize {
 pub(super) struct Gathered<T>(Vec<T>);
 
 impl<T: Real> Gathered<T> {
-    pub(super) fn inputs<'a>(&'a mut self, data: &'a Dataset<T>, samples: &Samples<'_>) -> &'a [T] {
+    /// The inputs of `samples`, after a copy where they are not consecutive.
+    pub(super) fn gather<'a>(&'a mut self, data: &'a Dataset<T>, samples: &Samples<'_>) -> &'a [T] {
+        if let Samples::Batch { indices, .. } = samples {
+            self.0.clear();
+            for &sample in *indices {
+                self.0.extend_from_slice(data.input(sample));
+            }
+        }
+        self.inputs(data, samples)
+    }
+
+    /// The inputs of `samples`, which were gathered before.
+    pub(super) fn inputs<'a>(&'a self, data: &'a Dataset<T>, samples: &Samples<'_>) -> &'a [T] {
         match samples {
             Samples::Range(range) => {
                 &data.inputs()[range.start * data.features()..range.end * data.features()]
             }
-            Samples::Batch { indices, .. } => {
-                self.0.clear();
-                for &sample in *indices {
-                    self.0.extend_from_slice(data.input(sample));
-                }
-                &self.0
-            }
+            Samples::Batch { .. } => &self.0,
         }
     }
 }

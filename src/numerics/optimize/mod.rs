@@ -84,10 +84,6 @@ fn check_step<T: Real>(n: usize, parameters: &[T], gradient: &[T], rate: f64) ->
     if !(rate.is_finite() && rate >= 0.0) {
         return Err(Error::range("learning rate", "a finite number from 0", rate));
     }
-    // A loop without a branch, which becomes vector code; the index only where it is needed.
-    if gradient.iter().fold(true, |finite, g| finite & g.is_finite()) {
-        return Ok(());
-    }
     crate::error::check_finite("gradient", gradient)
 }
 

@@ -11,6 +11,7 @@ use hesse::krylov::{Lanczos, LinearOperator, SparseOperator};
 use hesse::network::{
     Activation, Architecture, Dataset, Hessian, Loss, Network, Objective, Targets,
 };
+use hesse::optimize::{Optimizer, Sgd, SgdOptions};
 use hesse::sprs::TriMat;
 use hesse_cli::inputs::uniform;
 use hesse_kernels::elementary::tanh;
@@ -96,6 +97,11 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
     }
     if let Some(sizes) = name.strip_prefix("hvp_block8_mlp_") {
         return MlpHvp::<T>::new(Mlp::parse(sizes)?, 8).map(|work| Box::new(work) as _);
+    }
+    if let Some(rest) = name.strip_prefix("sgd_step_") {
+        let (batch, sizes) = rest.split_once("_mlp_")?;
+        let work = SgdStep::<T>::new(Mlp::parse(sizes)?, batch.parse().ok()?);
+        return work.map(|work| Box::new(work) as _);
     }
     if name == "eigsh_ball_laplacian_10" && T::NAME == "f64" {
         let laplacian = ball_laplacian()?;
@@ -262,9 +268,13 @@ impl Mlp {
 
 /// The objective of a perceptron, which lives as long as the process: it borrows from itself.
 fn objective<T: Real>(mlp: &Mlp) -> Option<&'static Objective<'static, T>> {
+    objective_of(mlp, Loss::CrossEntropy)
+}
+
+fn objective_of<T: Real>(mlp: &Mlp, loss: Loss) -> Option<&'static Objective<'static, T>> {
     let network = Box::leak(Box::new(mlp.network::<T>()?));
     let data = Box::leak(Box::new(mlp.data::<T>()?));
-    let objective = Objective::new(network, data, Loss::CrossEntropy).ok()?;
+    let objective = Objective::new(network, data, loss).ok()?;
     Some(Box::leak(Box::new(objective)))
 }
 
@@ -289,6 +299,43 @@ impl<T: Real> Work for MlpGradient<T> {
     }
     fn answer(&self) -> Vec<f64> {
         self.mlp.answer(&self.gradient)
+    }
+}
+
+/// A step of gradient descent on `batch` samples of all, with the mean squared error.
+struct SgdStep<T: Real> {
+    mlp: Mlp,
+    objective: &'static Objective<'static, T>,
+    optimizer: Sgd<T>,
+    indices: Vec<usize>,
+    theta: Vec<T>,
+    gradient: Vec<T>,
+}
+
+impl<T: Real> SgdStep<T> {
+    fn new(mlp: Mlp, batch: usize) -> Option<Self> {
+        let theta = mlp.parameters(10, 30, true);
+        Some(Self {
+            objective: objective_of(&mlp, Loss::MeanSquaredError)?,
+            optimizer: Sgd::new(theta.len(), SgdOptions::default()).ok()?,
+            indices: (0..batch).map(|i| 37 * i % mlp.batch).collect(),
+            gradient: vec![T::ZERO; theta.len()],
+            theta,
+            mlp,
+        })
+    }
+}
+
+impl<T: Real> Work for SgdStep<T> {
+    fn run(&mut self) {
+        let Self { objective, optimizer, indices, theta, gradient, .. } = self;
+        let loss = objective.batch_gradient(theta, indices, gradient);
+        assert!(loss.is_ok(), "{loss:?}");
+        let step = optimizer.step(theta, gradient, 0.1);
+        assert!(step.is_ok(), "{step:?}");
+    }
+    fn answer(&self) -> Vec<f64> {
+        self.mlp.answer(&self.theta)
     }
 }
 
