@@ -30,10 +30,13 @@
 //!
 //! # How other layers fit
 //!
-//! *Convolution, pooling, normalisation, attention* are layers of their own: each sees the features
-//! of a shard of samples, keeps what its tangent passes need in its [`layer::State`], and adds its
-//! own two terms to the gradient. A layer whose samples depend on each other (batch statistics) says
-//! so by [`Layer::couples_samples`]; then the whole batch is one shard.
+//! *Convolution and pooling* ([`layers::Convolution`], [`layers::MaxPool`], ...) see the features of a
+//! sample as `[channels, height, width]`. A convolution is the dense layer above at every place of the
+//! image, with a patch of the image for x: patches are read a tile at a time, while the products with
+//! them run, and never stored. *Normalisation, attention* are layers of their own: each sees the
+//! features of a shard of samples, keeps what its tangent passes need in its [`layer::State`], and adds
+//! its own two terms to the gradient. A layer whose samples depend on each other (batch statistics)
+//! says so by [`Layer::couples_samples`]; then the whole batch is one shard.
 //!
 //! *A weight-shared recurrent layer* is one layer whose input shape is `[time, features]` and whose
 //! four passes loop over time inside: `forward` keeps all states, `tangent` runs forwards and keeps ḣ

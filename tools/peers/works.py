@@ -251,6 +251,71 @@ def torch_sgd_step(mlp, batch):
 for batch in (8, 20, 32):
     work(f"sgd_step_{batch}_mlp_64-64-64-10_B500", "f64", 1e-11,
          torch=lambda batch=batch: torch_sgd_step(Mlp((64, 64, 64, 10), 500, np.float64), batch))
+# ------------------------------------------------------------------ convolutional networks
+@dataclass
+class Conv:
+    """Cross entropy of 3 x 3 convolutions (padding 1), each with ReLU and maxima over 2 x 2, and one
+    dense layer to ten classes, on images of 32 x 32; no biases.
+
+    Stream 1: images (B x channels x 32 x 32). Stream 2: labels, the class of the largest of ten
+    values. Stream 10 + l: weights (out x in x 3 x 3, the last out x in), scaled by sqrt(2/inputs of a
+    unit); stream 50 + l: their tangents, not scaled.
+    """
+
+    channels: tuple
+    batch: int
+    dtype: type
+
+    def __post_init__(self):
+        pairs = list(zip(self.channels, self.channels[1:]))
+        shapes = [(o, i, 3, 3) for i, o in pairs]
+        shapes.append((10, self.channels[-1] * (32 >> len(pairs)) ** 2))
+        self.x = uniform(1, self.batch, self.channels[0], 32, 32, dtype=self.dtype)
+        self.y = uniform(2, self.batch, 10).argmax(1)
+        make = lambda l, shape: uniform(l, *shape, dtype=self.dtype)
+        inputs = [np.prod(shape[1:]) for shape in shapes]
+        self.weights = [make(10 + l, shape) * np.sqrt(2 / n) for l, (shape, n) in enumerate(zip(shapes, inputs))]
+        self.weights = [w.astype(self.dtype) for w in self.weights]
+        self.tangents = [make(50 + l, shape) for l, shape in enumerate(shapes)]
+
+    answer = staticmethod(Mlp.answer)
+
+
+def torch_conv_loss(torch, conv):
+    x, y = torch.tensor(conv.x), torch.tensor(conv.y)
+
+    def loss(p):
+        h = x
+        for w in p[:-1]:
+            h = torch.nn.functional.conv2d(h, w, padding=1)
+            h = torch.nn.functional.max_pool2d(torch.relu(h), 2)
+        return torch.nn.functional.cross_entropy(h.flatten(1) @ p[-1].T, y)
+
+    return loss
+
+
+def torch_conv_gradient(conv):
+    torch = package("torch")
+    p = [torch.tensor(w, requires_grad=True) for w in conv.weights]
+    loss = torch_conv_loss(torch, conv)
+    return lambda: torch.autograd.grad(loss(p), p), conv.answer
+
+
+def torch_conv_hvp(conv):
+    """Double backward with the graph of the gradient kept between products."""
+    torch = package("torch")
+    p = [torch.tensor(w, requires_grad=True) for w in conv.weights]
+    v = [torch.tensor(t) for t in conv.tangents]
+    gradient = torch.autograd.grad(torch_conv_loss(torch, conv)(p), p, create_graph=True)
+    return lambda: torch.autograd.grad(gradient, p, v, retain_graph=True), conv.answer
+
+
+for dtype, real in (("f32", np.float32), ("f64", np.float64)):
+    # In f32 two elements of a window can be so close that rounding decides which is the maximum.
+    tolerance = {"f32": 1e-3, "f64": 1e-10}[dtype]
+    make = lambda f, r=real: lambda: f(Conv((3, 32, 64, 128), 128, r))
+    work("gradient_conv_3_32_64_128_B128", dtype, tolerance, torch=make(torch_conv_gradient))
+    work("hvp_conv_3_32_64_128_B128", dtype, tolerance, torch=make(torch_conv_hvp))
 
 
 # ------------------------------------------------------------------ eigenvalues of a voxel Laplacian

@@ -192,6 +192,20 @@ impl Convolution {
         })
     }
 
+    /// Errors of the inputs of `samples` ← 0, in arrays of `width` numbers, before errors of patches
+    /// are added.
+    fn clear<T: Real>(
+        &self,
+        samples: &Range<usize>,
+        width: usize,
+        input_error: &mut Option<&mut [T]>,
+    ) {
+        let features: usize = self.input_shape.iter().product();
+        for errors in input_error.iter_mut().flat_map(|errors| errors.chunks_exact_mut(width)) {
+            errors[samples.start * features..samples.end * features].fill(T::ZERO);
+        }
+    }
+
     /// gradient += Σ δ over samples and places, summed in `f64`, in its bias part.
     fn add_bias_gradient<T: Real>(&self, delta: &[T], gradient: &mut [T]) {
         if !self.bias {
@@ -388,15 +402,13 @@ impl<T: Real> Layer<T> for Convolution {
                 self.add_bias_gradient(delta, gradient.get_mut(k));
             }
         }
-        if let Some(input_error) = &mut input_error {
-            input_error.fill(T::ZERO);
-        }
         let tiling = Tiling::new::<T>(self);
         let mut buffers = Buffers::take(scratch, BUFFERS, tiling, self);
         let width = pass.input.len();
         let samples = length / self.features();
         let mut sums = gradient.as_ref().map(|_| WeightSums::new(self, samples, pass.count));
         for (samples, _) in self.blocks(tiling, samples) {
+            self.clear(&samples, width, &mut input_error);
             for tile in tiling.tiles(self, &samples) {
                 let Buffers { input, other, stage, block, .. } = &mut buffers;
                 let patches = sums.as_ref().map(|_| tile.read(pass.input, stage, input));
@@ -434,9 +446,6 @@ impl<T: Real> Layer<T> for Convolution {
         let delta = errors.array(DELTA);
         let length = delta.len();
         let first = (!self.linear()).then(|| pass.state.array(FIRST));
-        if let Some(input_error) = &mut input_error {
-            input_error.fill(T::ZERO);
-        }
         let tiling = Tiling::new::<T>(self);
         let mut buffers = Buffers::take(tangents, BUFFERS, tiling, self);
         let width = pass.input.len();
@@ -450,6 +459,7 @@ impl<T: Real> Layer<T> for Convolution {
                 let u = &mut u[range.clone()];
                 activation::adjoint_tangent_epilogue(isa, u.len(), 1, first, curved, u);
             }
+            self.clear(&samples, width, &mut input_error);
             for tile in tiling.tiles(self, &samples) {
                 let Buffers { input, other, stage, block, .. } = &mut buffers;
                 let patches = tile.read(pass.input, stage, input);

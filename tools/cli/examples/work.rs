@@ -4,9 +4,13 @@
 //! output: `prepare NAME DTYPE` replies `{"answer": [...]}`, `run N` replies `{"seconds": [...]}`,
 //! and what cannot be done `{"error": "..."}`.
 
+#[path = "work/convolution.rs"]
+mod convolution;
+
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
+use convolution::{Conv, ConvGradient, ConvHvp};
 use hesse::krylov::{Lanczos, LinearOperator, SparseOperator};
 use hesse::network::{
     Activation, Architecture, Dataset, Hessian, Loss, Network, Objective, Targets,
@@ -102,6 +106,11 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
         let (batch, sizes) = rest.split_once("_mlp_")?;
         let work = SgdStep::<T>::new(Mlp::parse(sizes)?, batch.parse().ok()?);
         return work.map(|work| Box::new(work) as _);
+    if let Some(sizes) = name.strip_prefix("gradient_conv_") {
+        return ConvGradient::<T>::new(Conv::parse(sizes)?).map(|work| Box::new(work) as _);
+    }
+    if let Some(sizes) = name.strip_prefix("hvp_conv_") {
+        return ConvHvp::<T>::new(Conv::parse(sizes)?).map(|work| Box::new(work) as _);
     }
     if name == "eigsh_ball_laplacian_10" && T::NAME == "f64" {
         let laplacian = ball_laplacian()?;

@@ -21,6 +21,7 @@ use std::path::Path;
 
 use hesse::network::{Architecture, LayerSpec};
 use hesse::{Error, Real};
+use hesse_kernels::Window;
 
 use crate::failure::Failure;
 
@@ -108,10 +109,49 @@ fn walk(mut shape: Vec<usize>, layers: &[LayerSpec], parameters: &mut usize) -> 
                     shape = vec![*units];
                 }
             }
+            LayerSpec::Convolution {
+                outputs, kernel, stride, padding, dilation, groups, ..
+            } => {
+                let channels = shape.first().copied().unwrap_or(0) / groups.max(&1);
+                let weights = product(&[channels.saturating_mul(kernel[0]), kernel[1], *outputs])?;
+                let count = weights.checked_add(*outputs);
+                *parameters =
+                    within(parameters.checked_add(within(count, "parameters")?), "parameters")?;
+                slide(&mut shape, *kernel, *stride, *padding, *dilation)?;
+                if let Some(channels) = shape.first_mut() {
+                    *channels = *outputs;
+                }
+                product(&shape)?;
+            }
+            LayerSpec::MaxPool { kernel, stride, padding }
+            | LayerSpec::AveragePool { kernel, stride, padding } => {
+                slide(&mut shape, *kernel, stride.unwrap_or(*kernel), *padding, [1, 1])?;
+            }
+            LayerSpec::GlobalAveragePool {} => shape.truncate(1),
             LayerSpec::Flatten {} => shape = vec![product(&shape)?],
             LayerSpec::Residual { layers } => walk(shape.clone(), layers, parameters)?,
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// The shape after a window, and whether the padded image is of sane size. What is no image or does
+/// not fit is left to the layer to name.
+fn slide(
+    shape: &mut [usize],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+) -> Result<(), String> {
+    let [channels, height, width] = shape else { return Ok(()) };
+    let side = |size: usize, padding: usize| padding.saturating_mul(2).saturating_add(size);
+    product(&[*channels, side(*height, padding[0]), side(*width, padding[1])])?;
+    if let Some(window) = Window::new([*height, *width], kernel, stride, padding, dilation) {
+        [*height, *width] = window.outputs();
+        // The rows of a tile hold a patch for every place of a row of the image.
+        product(&[*channels, window.taps(), *width])?;
     }
     Ok(())
 }
@@ -191,6 +231,69 @@ mod tests {
             std::fs::write(file.path(), toml::to_string(&built).unwrap()).unwrap();
             assert_eq!(architecture(file.path()).unwrap(), built);
         }
+        let built = Architecture::perceptron(&[4, 3, 2], Activation::Elu { alpha: 0.5 });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), toml::to_string(&built).unwrap()).unwrap();
+        assert_eq!(architecture(file.path()).unwrap(), built);
+        let built = Architecture::new([2, 9, 9])
+            .convolution(3, 3, 1, Activation::Relu)
+            .max_pool(2)
+            .layer(LayerSpec::AveragePool { kernel: [1, 2], stride: Some([2, 1]), padding: [0, 1] })
+            .global_average_pool();
+        std::fs::write(file.path(), toml::to_string(&built).unwrap()).unwrap();
+        assert_eq!(architecture(file.path()).unwrap(), built);
+    }
+
+    fn example(name: &str) -> hesse::network::Network<f64> {
+        let path = format!("{}/networks/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        read(Path::new(&path)).unwrap_or_else(|failure| panic!("{}", failure.line()))
+    }
+
+    #[test]
+    fn the_networks_of_the_papers_have_their_parameters() {
+        let lenet = example("lenet5");
+        assert_eq!((lenet.inputs(), lenet.outputs()), (3 * 32 * 32, 10));
+        assert_eq!(lenet.parameter_count(), 62_006);
+        let vgg = example("vgg5");
+        assert_eq!((vgg.inputs(), vgg.outputs()), (3 * 32 * 32, 10));
+        assert_eq!(vgg.parameter_count(), 97_018);
+        // Convolutions start with deviation √(2/(9 C)) and without bias.
+        let theta = hesse::network::Parameters::initialize(&vgg, 1).into_values();
+        let (weight, bias) = theta[..16 * 27 + 16].split_at(16 * 27);
+        assert!(bias.iter().all(|&b| b == 0.0));
+        let square = weight.iter().map(|w| w * w).sum::<f64>() / 432.0;
+        // Four standard errors of a variance from 432 normal numbers.
+        assert!((square / (2.0 / 144.0) - 1.0).abs() < 4.0 * (2.0_f64 / 432.0).sqrt(), "{square}");
+    }
+
+    #[test]
+    fn pairs_are_one_number_or_two() {
+        let convolution = |rest: &str| {
+            format!("input = [2, 6, 8]\n[[layer]]\ntype = \"convolution\"\noutputs = 3\n{rest}")
+        };
+        let count = |rest: &str| read_text(&convolution(rest)).map(|n| n.parameter_count());
+        assert_eq!(count("kernel = 3"), Ok(3 * 2 * 9 + 3));
+        assert_eq!(count("kernel = [2, 5]\nbias = false"), Ok(3 * 2 * 10));
+        let outputs = |rest: &str| read_text(&convolution(rest)).map(|n| n.outputs());
+        assert_eq!(outputs("kernel = 3\nstride = [2, 1]\npadding = [0, 2]"), Ok(3 * 2 * 10));
+        let pool = "kernel = 1\n[[layer]]\ntype = \"max_pool\"\nkernel = [2, 3]\n";
+        assert_eq!(outputs(pool), Ok(3 * 3 * 2));
+        assert_eq!(outputs(&format!("{pool}stride = 1")), Ok(3 * 5 * 6));
+        let global = format!("{pool}[[layer]]\ntype = \"global_average_pool\"");
+        assert_eq!(outputs(&global), Ok(3));
+        let wrong = count("kernel = [1, 2, 3]").unwrap_err();
+        let want = "line 5: expected a number or a pair of numbers, none negative";
+        assert!(wrong.starts_with(want), "{wrong}");
+        for huge in [
+            "kernel = [3, 1]\npadding = 9000000000000000000",
+            "kernel = 3\npadding = 100000",
+            "kernel = [1, 1000]\npadding = [0, 2000000]",
+        ] {
+            let got = count(huge).unwrap_err();
+            assert!(got.starts_with("numbers in an array: expected at most 2147483648"), "{got}");
+        }
+        let got = count("kernel = 7").unwrap_err();
+        assert!(got.starts_with("convolution: height of the kernel: expected at most"), "{got}");
     }
 
     #[test]
