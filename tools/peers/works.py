@@ -251,6 +251,8 @@ def torch_sgd_step(mlp, batch):
 for batch in (8, 20, 32):
     work(f"sgd_step_{batch}_mlp_64-64-64-10_B500", "f64", 1e-11,
          torch=lambda batch=batch: torch_sgd_step(Mlp((64, 64, 64, 10), 500, np.float64), batch))
+
+
 # ------------------------------------------------------------------ convolutional networks
 @dataclass
 class Conv:

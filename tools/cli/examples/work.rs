@@ -106,6 +106,7 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
         let (batch, sizes) = rest.split_once("_mlp_")?;
         let work = SgdStep::<T>::new(Mlp::parse(sizes)?, batch.parse().ok()?);
         return work.map(|work| Box::new(work) as _);
+    }
     if let Some(sizes) = name.strip_prefix("gradient_conv_") {
         return ConvGradient::<T>::new(Conv::parse(sizes)?).map(|work| Box::new(work) as _);
     }

@@ -94,7 +94,9 @@ mod tests {
     fn small_digits_are_shares_of_ink_and_of_every_class() {
         let data = small_digits::<f64>(0..500).unwrap();
         assert_eq!((data.len(), data.features()), (500, SMALL_PIXELS));
-        assert!(data.inputs().iter().all(|&x| (0.0..=1.0).contains(&x) && (16.0 * x).fract() == 0.0));
+        assert!(
+            data.inputs().iter().all(|&x| (0.0..=1.0).contains(&x) && (16.0 * x).fract() == 0.0)
+        );
         let part = small_digits::<f64>(100..102).unwrap();
         assert_eq!(part.input(1), data.input(101));
         let Targets::Classes(labels) = data.targets() else { panic!("classes") };

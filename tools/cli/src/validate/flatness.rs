@@ -1,15 +1,21 @@
-//! Reference files of networks: loss, gradient, Hessian and Gauss-Newton matrix with their spectra.
+//! Reference files of networks: loss, gradient, Hessian and Gauss-Newton matrix with their spectra,
+//! measures and bounds of feature space; edge cases; tables of trainings.
 
+mod conv;
 mod curvature;
+mod edge_cases;
+mod feature_space;
 mod mlp;
 mod recurrent;
+mod tables;
 
 use hesse::Error;
 
 use super::krylov_file::KrylovFile;
-use super::{Arrays, Checks, Layout};
+use super::{Arrays, Layout};
 use crate::failure::Failure;
 
+pub(crate) use curvature::ACTIVATIONS;
 pub(super) use curvature::eigenvalues;
 pub use mlp::gradient_and_products;
 
@@ -19,29 +25,11 @@ pub const LAYOUTS: &[&dyn Layout] = &[
     &mlp::Perceptron { name: "digits_tanh", inputs: "X_u8", targets: "labels", tolerance: 1e-9 },
     &recurrent::Recurrent,
     &KrylovFile,
-    &NotYet { name: "conv", marks: &["spec", "theta", "X", "Y"] },
+    &conv::Convolutional,
+    &edge_cases::EdgeCases,
+    &tables::Digits,
+    &tables::Sweep,
 ];
-
-/// A layout that is known by its arrays, of which nothing is recomputed yet.
-struct NotYet {
-    name: &'static str,
-    marks: &'static [&'static str],
-}
-
-impl Layout for NotYet {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn marks(&self) -> &'static [&'static str] {
-        self.marks
-    }
-
-    fn validate(&self, checks: &mut Checks<'_>) -> Result<(), Failure> {
-        checks.nothing_recomputed();
-        Ok(())
-    }
-}
 
 fn about(arrays: &Arrays, error: Error) -> Failure {
     Failure::input(format!("{}: {error}", arrays.file))

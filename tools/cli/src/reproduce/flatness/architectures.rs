@@ -120,9 +120,8 @@ impl Architectures {
             "normalised MLS",
             |m| (m.adaptive, m.normalized_mls),
         );
-        let plain = figure("Widths and depths: plain measures", "√S", "MLS", |m| {
-            (m.sqrt_trace, m.mls)
-        });
+        let plain =
+            figure("Widths and depths: plain measures", "√S", "MLS", |m| (m.sqrt_trace, m.mls));
         vec![
             Plate::of(
                 "flatness-architectures-invariant",

@@ -108,7 +108,8 @@ impl Curves {
     #[must_use]
     pub fn claims(&self) -> Vec<Claim> {
         let mut claims = Vec::new();
-        for (column, reference) in [(1, "1.08 to 0.87"), (2, "3.35 to 3.13"), (4, "−1.36 to −2.29")] {
+        for (column, reference) in [(1, "1.08 to 0.87"), (2, "3.35 to 3.13"), (4, "−1.36 to −2.29")]
+        {
             let values = self.compared(column);
             let falls = values.len() == 5 && values.windows(2).all(|pair| pair[1] < pair[0]);
             let told: Vec<String> = values.iter().map(|&v| three(v)).collect();
@@ -136,8 +137,9 @@ impl Curves {
             let points = self.looks.iter().filter(|(step, _)| *step > 0);
             points.map(move |(step, values)| (*step as f64, values[column]))
         };
-        let mut relative = Figure::new("Along one training", "step", "value / its value at a fifth")
-            .y_from_to(0.7, 1.5);
+        let mut relative =
+            Figure::new("Along one training", "step", "value / its value at a fifth")
+                .y_from_to(0.7, 1.5);
         for column in [0, 1, 2] {
             let at = self.compared(column).first().copied().unwrap_or(1.0);
             let points = curve(column).map(|(x, y)| (x, y / at));

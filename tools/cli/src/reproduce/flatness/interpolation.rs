@@ -1,10 +1,10 @@
 //! Where the network fits exactly (experiment E8): the trace of the Hessian is S, and relative flatness
 //! is input-normalised sensitivity, layer by layer.
 
-use hesse::flatness::Geometry;
-use hesse::network::{Loss, Objective};
 use crate::failure::Failure;
 use crate::report::Claim;
+use hesse::flatness::Geometry;
+use hesse::network::{Loss, Objective};
 
 use super::references::{Reference, interpolated};
 

@@ -64,14 +64,10 @@ impl Measures {
     ///
     /// # Errors
     /// Those of the library.
-    pub fn of(
-        network: &Network<f64>,
-        parameters: &[f64],
-        inputs: &[f64],
-    ) -> Result<Self, Failure> {
+    pub fn of(network: &Network<f64>, parameters: &[f64], inputs: &[f64]) -> Result<Self, Failure> {
         let report = Geometry::of_rows(network, parameters, inputs)?.run()?;
         let top = TOP.min(report.input.rank());
-        let bounds = report.bounds()?;
+        let [mls_bound, nmls_bound] = bounds(parameters, &report)?;
         Ok(Self {
             sqrt_trace: report.sqrt_trace(),
             mls: report.mls(),
@@ -79,8 +75,8 @@ impl Measures {
             log_volume: report.log_volume(LogVolume::All)?,
             log_volume_top: report.log_volume(LogVolume::Top(top))?,
             local_dimension: report.local_dimension()?,
-            mls_bound: bounds.mls,
-            nmls_bound: bounds.nmls,
+            mls_bound,
+            nmls_bound,
             adaptive: report.adaptive_sharpness()?,
             normalized_mls: report.normalized_mls(),
             relative_flatness: report.layers.last().map_or(f64::NAN, |l| l.gauss_newton_flatness()),
@@ -174,4 +170,23 @@ impl Images {
         };
         parallel::map(trained.len(), outcome).into_iter().collect()
     }
+}
+
+/// TEMPORARY until bounds land.
+fn bounds(theta: &[f64], report: &hesse::flatness::GeometryReport) -> Result<[f64; 2], Failure> {
+    let (mut quad, mut harm) = (0.0, 0.0);
+    let mut first = 0.0;
+    for (l, layer) in report.layers.iter().enumerate() {
+        let d = layer.jacobian.features;
+        let w = faer::MatRef::from_row_major_slice(&theta[layer.weight.clone()], layer.outputs, d);
+        let norm = w.singular_values().unwrap()[0];
+        let inverse: f64 =
+            layer.jacobian.norms.iter().map(|x| 1.0 / (x * x)).sum::<f64>() / report.samples as f64;
+        harm += norm * norm * inverse;
+        if l == 0 {
+            quad = inverse.sqrt();
+            first = norm;
+        }
+    }
+    Ok([first * quad * report.sqrt_trace(), (harm * report.trace()).sqrt()])
 }

@@ -4,7 +4,7 @@ use hesse::io::Archive;
 use hesse::network::{Activation, Architecture, Dataset, Network, Targets};
 
 use crate::failure::Failure;
-use crate::validate::ACTIVATIONS;
+use crate::validate::flatness::ACTIVATIONS;
 
 /// A network of a reference file.
 pub struct Reference {
@@ -54,7 +54,7 @@ pub fn interpolated() -> Result<Reference, Failure> {
 }
 
 fn read(name: &'static str, bytes: &[u8]) -> Result<Reference, Failure> {
-    let archive = Archive::from_bytes(bytes, format!("{name}.npz"))?;
+    let archive = Archive::from_bytes(bytes, &format!("{name}.npz"))?;
     let sizes = archive.get("sizes")?.to_indices()?;
     let code = archive.get("act_code")?.to_indices()?.first().copied().unwrap_or(usize::MAX);
     let activation = ACTIVATIONS.get(code).copied().unwrap_or(Activation::Identity);

@@ -305,8 +305,7 @@ impl Sweep {
             }
             table.row(row);
         }
-        let caption =
-            format!("{}: correlations over {} trainings", self.name, self.outcomes.len());
+        let caption = format!("{}: correlations over {} trainings", self.name, self.outcomes.len());
         Ok((caption, table))
     }
 
@@ -349,7 +348,12 @@ impl Sweep {
             scatter(&COLUMNS[1], "mls"),
             scatter(&COLUMNS[2], "nmls"),
             by_setting("Sharpness by rate", "η", [SETTINGS[0], SETTINGS[1], SETTINGS[2]], "rate"),
-            by_setting("Sharpness by batch", "batch", [SETTINGS[3], SETTINGS[1], SETTINGS[4]], "batch"),
+            by_setting(
+                "Sharpness by batch",
+                "batch",
+                [SETTINGS[3], SETTINGS[1], SETTINGS[4]],
+                "batch",
+            ),
         ]
     }
 }

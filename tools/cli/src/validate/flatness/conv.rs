@@ -72,8 +72,8 @@ fn network(arrays: &Arrays) -> Result<Network<f64>, Error> {
     let Some(&activation) = ACTIVATIONS.get(phi) else {
         return Err(arrays.wrong("spec", format!("expected an activation below 6, got {phi}")));
     };
-    let convolution = |outputs, kernel: usize, padding: usize, stride: usize| {
-        LayerSpec::Convolution {
+    let convolution =
+        |outputs, kernel: usize, padding: usize, stride: usize| LayerSpec::Convolution {
             outputs,
             kernel: [kernel; 2],
             stride: [stride; 2],
@@ -83,8 +83,7 @@ fn network(arrays: &Arrays) -> Result<Network<f64>, Error> {
             activation,
             bias: true,
             initializer: hesse::network::Initializer::default(),
-        }
-    };
+        };
     let first = Architecture::new([c0, side, side]).layer(convolution(c1, k1, p1, stride));
     let pooled = match pool {
         0 => first.average_pool(2),

@@ -5,7 +5,7 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
 use faer::{Mat, MatRef, Par};
 use hesse::krylov::{Lanczos, LinearOperator};
-use hesse::network::{Dataset, Loss, Network, Objective};
+use hesse::network::{Activation, Dataset, Loss, Network, Objective};
 use hesse::{Error, Real};
 
 use crate::data::accuracy;
@@ -21,6 +21,16 @@ pub(super) struct Case<T: Real> {
     pub(super) loss: Loss,
     pub(super) theta: Vec<T>,
 }
+
+/// By their codes. The rectifier has derivative 0 at 0 in the files as here.
+pub(crate) const ACTIVATIONS: [Activation; 6] = [
+    Activation::Identity,
+    Activation::Tanh,
+    Activation::Gelu,
+    Activation::Relu,
+    Activation::Softplus,
+    Activation::GeluTanh,
+];
 
 /// By their codes.
 pub(super) const LOSSES: [Loss; 2] = [Loss::HalfSquaredError, Loss::CrossEntropy];

@@ -32,7 +32,13 @@ impl Layout for EdgeCases {
 
     fn validate(&self, checks: &mut Checks<'_>) -> Result<(), Failure> {
         let arrays = checks.inputs(&[
-            "lin_W", "lin_b", "zero_X", "big_onehot", "share_x", "share_s", "neg_U",
+            "lin_W",
+            "lin_b",
+            "zero_X",
+            "big_onehot",
+            "share_x",
+            "share_s",
+            "neg_U",
         ]);
         let mut compute = || -> Result<(), Error> {
             linear(checks, arrays)?;
@@ -182,9 +188,8 @@ fn degenerate(checks: &mut Checks<'_>, arrays: &Arrays) -> Result<(), Error> {
     let (high, low) = (arrays.scalar("two_value_hi")?, arrays.scalar("two_value_lo")?);
     let q = MatRef::from_row_major_slice(q, n, copies);
     let product = &q * q.transpose();
-    let matrix = Mat::from_fn(n, n, |i, j| {
-        (high - low) * product[(i, j)] + if i == j { low } else { 0.0 }
-    });
+    let matrix =
+        Mat::from_fn(n, n, |i, j| (high - low) * product[(i, j)] + if i == j { low } else { 0.0 });
     let operator = DenseOperator::new(matrix.as_ref())?;
     let pairs = Lanczos::new(&operator).largest(copies + 1).seed(0).run()?;
     let converged = pairs.status == Status::Converged;

@@ -42,7 +42,7 @@ pub(super) fn measures(
     let top = LogVolume::Top(TOP.min(report.input.rank()));
     scalar("logvol3_mean", LOG_VOLUME, report.log_volume(top)?);
     // A relative error of e^x is an absolute error of x.
-    scalar("nvr", Rule::Relative(1e-8), libm::exp(report.log_nvr()?));
+    scalar("nvr", Rule::Relative(1e-8), report.log_nvr()?.exp());
     scalar("norm_mls", relative, report.normalized_mls());
     scalar("iimls_elem", relative, report.iimls_elementwise());
     scalar("iimls_dir", relative, report.iimls_directional());

@@ -1,62 +1,15 @@
 //! Files of multilayer perceptrons, those on digits among them.
 
-use hesse::Real;
+use hesse::flatness::Geometry;
 use hesse::krylov::LinearOperator;
-use hesse::network::{Activation, Architecture, Dataset, Objective, Targets};
+use hesse::network::{Architecture, Dataset, Objective, Targets};
+use hesse::{Error, Real};
 
 use super::about;
-use super::curvature::{Case, LOSSES, code, columns};
+use super::curvature::{ACTIVATIONS, Case, LOSSES, code, columns};
+use super::feature_space::measures;
 use crate::failure::Failure;
 use crate::validate::{Arrays, Checks, Layout};
-
-/// Outputs of the feature space (Jacobians of the outputs in the inputs, and bounds made of them).
-const FEATURE_SPACE: &[&str] = &[
-    "J_fro",
-    "J_fro2_mean",
-    "J_logvol",
-    "J_smax",
-    "J_sv",
-    "S",
-    "S_W",
-    "S_b",
-    "W_fro",
-    "W_spec",
-    "adapt_G",
-    "adapt_G_W1",
-    "adapt_H",
-    "chain",
-    "gradW_fro2",
-    "gradb_fro2",
-    "harm",
-    "harm_eps",
-    "iimls_bound",
-    "iimls_dir",
-    "iimls_elem",
-    "in_norm",
-    "lnorm_sharp",
-    "local_dim",
-    "local_dim_mean",
-    "logvol3_mean",
-    "logvol_mean",
-    "ma_ying",
-    "mls",
-    "n_geometry",
-    "nmls",
-    "nmls_bound",
-    "nmls_bound_eps",
-    "nmls_bound_weights",
-    "nonuniformity",
-    "norm_mls",
-    "nvr",
-    "nvr_bound",
-    "nvr_bound_layers",
-    "quad",
-    "relflat_G",
-    "relflat_H",
-    "relflat_maxeig",
-    "vol_chain",
-    "vol_rank",
-];
 
 /// Multilayer perceptrons: `sizes`, `act_code`, `loss_code`, `theta` and samples.
 pub(super) struct Perceptron {
@@ -80,10 +33,27 @@ impl Layout for Perceptron {
     }
 
     fn validate(&self, checks: &mut Checks<'_>) -> Result<(), Failure> {
-        let arrays = checks.inputs(&["V"]);
+        let arrays = checks.inputs(&["V", "n_geometry"]);
         let case = Case::<f64>::read(arrays, self.inputs, self.targets)?;
-        checks.not_recomputed(FEATURE_SPACE);
-        case.check(checks, arrays, self.tolerance).map_err(|error| about(arrays, error))
+        let samples = seen(arrays, case.data.len())?;
+        let mut compute = || {
+            case.check(checks, arrays, self.tolerance)?;
+            let inputs = &case.data.inputs()[..samples * case.data.features()];
+            let report = Geometry::of_rows(&case.network, &case.theta, inputs)?.run()?;
+            measures(checks, &report, self.tolerance)
+        };
+        compute().map_err(|error| about(arrays, error))
+    }
+}
+
+/// Samples that feature space was looked at for: the first `n_geometry`, or all.
+fn seen(arrays: &Arrays, samples: usize) -> Result<usize, Error> {
+    if !arrays.numbers.contains_key("n_geometry") {
+        return Ok(samples);
+    }
+    match arrays.counts("n_geometry", samples)?[..] {
+        [seen] if seen > 0 => Ok(seen),
+        _ => Err(arrays.wrong("n_geometry", format!("expected one number from 1 to {samples}"))),
     }
 }
 
@@ -149,13 +119,3 @@ impl<T: Real> Case<T> {
         build().map_err(|error| about(arrays, error))
     }
 }
-
-/// By their codes. The rectifier has derivative 0 at 0 in the files as here.
-const ACTIVATIONS: [Activation; 6] = [
-    Activation::Identity,
-    Activation::Tanh,
-    Activation::Gelu,
-    Activation::Relu,
-    Activation::Softplus,
-    Activation::GeluTanh,
-];

@@ -61,7 +61,7 @@ const LAWS: [Law; 9] = [
     // No singular value is larger than the largest, and the mean of its logarithm is not larger than
     // the logarithm of its mean.
     ("log volumes ≤ 10 ln MLS and 3 ln MLS", |r| {
-        let largest = libm::log(r[8]);
+        let largest = r[8].ln();
         r[10] <= 10.0 * largest + 1e-9 && r[11] <= 3.0 * largest + 1e-9
     }),
 ];
