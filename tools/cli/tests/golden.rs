@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use hesse::Real;
+use hesse_cli::failure::Failure;
 use hesse_cli::validate::flatness::{LAYOUTS, gradient_and_products};
-use hesse_cli::validate::{Arrays, Validation};
+use hesse_cli::validate::{Arrays, Checks, Layout, Validation};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -110,6 +111,26 @@ fn what_is_not_recomputed_is_named() {
     let names = |name: &str| got.not_recomputed.iter().any(|n| n == name);
     if Arrays::read(&committed().join("mlp_tanh_mse.npz")).unwrap().numbers.contains_key("mls") {
         assert!(names("mls") && names("W_spec") && names("J_smax"), "{}", got.text());
+    }
+    let arrays = Arrays::read(&committed().join("rnn_final_mse.npz")).unwrap();
+    let nothing = Validation::of(&arrays, &[&Nothing], None).unwrap();
+    assert!(!nothing.pass && nothing.checks.is_empty());
+    assert!(nothing.not_recomputed.iter().any(|name| name == "HV"));
+}
+
+/// Recurrent networks, if nobody recomputed anything of them.
+struct Nothing;
+
+impl Layout for Nothing {
+    fn name(&self) -> &'static str {
+        "rnn"
+    }
+    fn marks(&self) -> &'static [&'static str] {
+        &["dims", "theta", "X", "Y"]
+    }
+    fn validate(&self, checks: &mut Checks<'_>) -> Result<(), Failure> {
+        checks.nothing_recomputed();
+        Ok(())
     }
 }
 

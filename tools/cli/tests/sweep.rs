@@ -71,7 +71,7 @@ fn every_setting_is_a_line_and_has_its_files() {
     assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), printed);
     assert!(desk.path().join("s/loss.svg").is_file());
     // The table has a line a run, under its headers.
-    let output = run(desk.path(), &format!("{SWEEP} --steps 10"));
+    let output = run(desk.path(), &format!("{SWEEP} --steps 40"));
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.contains("test accuracy"), "{table}");
     assert_eq!(table.lines().filter(|line| line.contains("step limit")).count(), 4, "{table}");
