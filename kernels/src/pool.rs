@@ -202,7 +202,7 @@ impl<T: Real> WithSimd for Average<'_, T> {
                 }
             });
             for x in output {
-                *x = *x / taps;
+                *x /= taps;
             }
         }
     }

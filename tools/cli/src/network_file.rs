@@ -282,7 +282,7 @@ mod tests {
         let global = format!("{pool}[[layer]]\ntype = \"global_average_pool\"");
         assert_eq!(outputs(&global), Ok(3));
         let wrong = count("kernel = [1, 2, 3]").unwrap_err();
-        let want = "line 5: expected a number or a pair of numbers, none negative";
+        let want = "line 2: expected a number or a pair of numbers, none negative";
         assert!(wrong.starts_with(want), "{wrong}");
         for huge in [
             "kernel = [3, 1]\npadding = 9000000000000000000",
