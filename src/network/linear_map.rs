@@ -8,7 +8,7 @@ use crate::Real;
 ///
 /// Everything about the map follows from the patches: z at position p is W patch(p) + b, its
 /// transpose adds δ(p) W back to where the patch was read, and the gradient of W is Σₚ δ(p) patch(p)ᵀ.
-pub trait LinearMap<T: Real> {
+pub trait LinearMap<T: Real>: Sync {
     /// Rows of W in one group: channels of the output.
     fn outputs(&self) -> usize;
 

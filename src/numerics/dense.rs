@@ -124,39 +124,53 @@ pub(crate) fn singular_values_of_columns(columns: &mut [f64], k: usize) -> Resul
     columns.iter_mut().for_each(|x| *x *= scale);
     let mut values = if k == 1 {
         vec![columns.iter().map(|x| x * x).sum::<f64>().sqrt()]
+    } else if m == k {
+        square_svd(MatRef::from_column_major_slice(columns, k, k), false)?.values
     } else {
-        let mut a = MatMut::from_column_major_slice_mut(columns, m, k);
-        if m > k {
-            let block = recommended_block_size::<f64>(m, k);
-            let mut coefficients = Mat::<f64>::zeros(block, k);
-            let scratch = qr_in_place_scratch::<f64>(m, k, block, Par::Seq, Default::default());
-            qr_in_place(
-                a.as_mut(),
-                coefficients.as_mut(),
-                Par::Seq,
-                MemStack::new(&mut MemBuffer::new(scratch)),
-                Default::default(),
-            );
-            for j in 0..k {
-                (j + 1..k).for_each(|i| a[(i, j)] = 0.0);
-            }
-        }
-        square_singular_values(a.as_ref().get(..k, ..))?
+        square_svd(triangular_factor(columns, k).as_ref(), false)?.values
     };
     values.iter_mut().for_each(|s| *s /= scale);
     Ok(values)
 }
 
-fn square_singular_values(a: MatRef<'_, f64>) -> Result<Vec<f64>> {
+/// R (k × k, upper triangular) of the Householder QR of `columns`, m × k with m ≥ k column-major, which
+/// is overwritten: AᵀA = RᵀR. 2·m·k² flops.
+pub(crate) fn triangular_factor(columns: &mut [f64], k: usize) -> Mat<f64> {
+    let m = columns.len().checked_div(k).unwrap_or(0);
+    let mut a = MatMut::from_column_major_slice_mut(columns, m, k);
+    let block = recommended_block_size::<f64>(m, k);
+    let mut coefficients = Mat::<f64>::zeros(block, k);
+    let scratch = qr_in_place_scratch::<f64>(m, k, block, Par::Seq, Default::default());
+    qr_in_place(
+        a.as_mut(),
+        coefficients.as_mut(),
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Default::default(),
+    );
+    Mat::from_fn(k, k, |i, j| if i <= j { a[(i, j)] } else { 0.0 })
+}
+
+/// A = U diag(s) Vᵀ of a square matrix, s descending; U and V are empty unless asked for.
+pub(crate) struct SquareSvd {
+    pub values: Vec<f64>,
+    pub left: Mat<f64>,
+    pub right: Mat<f64>,
+}
+
+/// The SVD of a square matrix with finite elements.
+pub(crate) fn square_svd(a: MatRef<'_, f64>, vectors: bool) -> Result<SquareSvd> {
     let k = a.ncols();
     let mut values = Diag::<f64>::zeros(k);
-    let no = ComputeSvdVectors::No;
-    let scratch = svd_scratch::<f64>(k, k, no, no, Par::Seq, Default::default());
+    let wanted = if vectors { ComputeSvdVectors::Full } else { ComputeSvdVectors::No };
+    let size = if vectors { k } else { 0 };
+    let (mut left, mut right) = (Mat::<f64>::zeros(size, size), Mat::<f64>::zeros(size, size));
+    let scratch = svd_scratch::<f64>(k, k, wanted, wanted, Par::Seq, Default::default());
     svd(
         a,
         values.as_mut(),
-        None,
-        None,
+        vectors.then(|| left.as_mut()),
+        vectors.then(|| right.as_mut()),
         Par::Seq,
         MemStack::new(&mut MemBuffer::new(scratch)),
         Default::default(),
@@ -164,7 +178,7 @@ fn square_singular_values(a: MatRef<'_, f64>) -> Result<Vec<f64>> {
     .map_err(|_| {
         Error::range("singular values", "convergence of the QR algorithm", format!("none at {k}"))
     })?;
-    Ok(values.column_vector().iter().copied().collect())
+    Ok(SquareSvd { values: values.column_vector().iter().copied().collect(), left, right })
 }
 
 /// (A + Aᵀ)/2.

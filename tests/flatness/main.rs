@@ -5,7 +5,7 @@ mod golden;
 mod npz;
 
 use hesse::Real;
-use hesse::network::{Activation, Architecture, Network};
+use hesse::network::{Activation, Architecture, Dataset, Loss, Network, Targets};
 use hesse::random::Stream;
 use npz::Arrays;
 
@@ -58,6 +58,23 @@ impl Reference {
 
     fn get(&self, key: &str) -> &[f64] {
         &self.arrays[key].1
+    }
+
+    fn loss(&self) -> Loss {
+        [Loss::HalfSquaredError, Loss::CrossEntropy][self.loss_code()]
+    }
+
+    /// All samples with their targets.
+    fn dataset(&self) -> Dataset<f64> {
+        let width = self.network.outputs();
+        if self.arrays.contains_key("Y") {
+            let targets = Targets::Rows { values: self.get("Y").to_vec(), width };
+            return Dataset::from_rows(self.inputs.clone(), self.network.inputs(), targets)
+                .unwrap();
+        }
+        let classes = self.get("labels").iter().map(|&y| y as usize).collect();
+        let inputs = self.get("X_u8").iter().map(|x| x / 16.0).collect();
+        Dataset::from_rows(inputs, self.network.inputs(), Targets::Classes(classes)).unwrap()
     }
 
     fn loss_code(&self) -> usize {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use faer::MatRef;
 
 use super::jacobian::norm;
+use super::weight_norm::{frobenius_norm, smallest_of_patches, spectral_norm};
 use super::{GeometryReport, JacobianGeometry, LayerGeometry, OtherLayer};
 use crate::network::layer::Layer;
 use crate::network::observation::{Observed, Observer};
@@ -47,6 +48,7 @@ pub struct Geometry<'a, T: Real> {
     parameters: &'a [T],
     inputs: Cow<'a, [T]>,
     adaptive: bool,
+    norms: bool,
 }
 
 impl<'a, T: Real> Geometry<'a, T> {
@@ -80,13 +82,21 @@ impl<'a, T: Real> Geometry<'a, T> {
             ));
         }
         network.check_stack(parameters, &inputs)?;
-        Ok(Self { network, parameters, inputs, adaptive: true })
+        Ok(Self { network, parameters, inputs, adaptive: true, norms: false })
     }
 
     /// Whether Σ_j θ_j² ‖∂f/∂θ_j‖² is computed for adaptive sharpness; default yes.
     #[must_use]
     pub fn adaptive(self, adaptive: bool) -> Self {
         Self { adaptive, ..self }
+    }
+
+    /// Computes what [`GeometryReport::bounds`] needs: the spectral norm of every linear map, and where
+    /// weights are shared the smallest singular value of the patches of every sample. Norms of large
+    /// maps are those of [`GolubKahan`](crate::krylov::GolubKahan), to 10⁻¹⁰.
+    #[must_use]
+    pub fn weight_norms(self) -> Self {
+        Self { norms: true, ..self }
     }
 
     /// Runs the pass.
@@ -96,9 +106,11 @@ impl<'a, T: Real> Geometry<'a, T> {
     pub fn run(self) -> Result<GeometryReport> {
         let network = self.network;
         let shards =
-            network.observe_jacobians(self.parameters, &self.inputs, |_| ShardObserver {
+            network.observe_jacobians(self.parameters, &self.inputs, |range| ShardObserver {
                 outputs: network.outputs(),
                 adaptive: self.adaptive,
+                patches: self.norms,
+                norms: self.norms && range.start == 0,
                 layers: Vec::new(),
                 others: Vec::new(),
                 failure: None,
@@ -134,6 +146,10 @@ pub(super) struct Shard {
 struct ShardObserver {
     outputs: usize,
     adaptive: bool,
+    /// Whether to find the smallest singular values of patches.
+    patches: bool,
+    /// Whether to find norms of weights: in the first shard.
+    norms: bool,
     /// Last to first.
     layers: Vec<LayerGeometry>,
     others: Vec<OtherLayer>,
@@ -172,6 +188,9 @@ impl ShardObserver {
                 .has_bias()
                 .then(|| start + weights..start + weights + map.groups() * map.outputs()),
             outputs: width,
+            groups: map.groups(),
+            rows: map.groups() * map.outputs(),
+            columns: map.patch(),
             positions: map.positions(),
             jacobian: JacobianGeometry::new::<T>(seen.input.len() / seen.samples, self.outputs),
             weight_squares: of_array(0, false),
@@ -182,7 +201,18 @@ impl ShardObserver {
                 .clone()
                 .map(|b| norm(&(0..seen.count).map(|k| norm(error(k, b))).collect::<Vec<_>>()))
                 .collect(),
+            weight_frobenius: frobenius_norm(map, seen.parameters),
+            ..LayerGeometry::default()
         };
+        let features = layer.jacobian.features;
+        if self.norms {
+            layer.weight_norm = Some(spectral_norm(map, seen.parameters, features)?);
+        }
+        if self.patches && layer.shares_weights() {
+            for x in seen.input.chunks_exact(features) {
+                layer.patch_smallest.push(smallest_of_patches(map, x)?);
+            }
+        }
         check_rows(&layer.name, seen.input, seen.input_error)?;
         layer.jacobian.add_stack(seen.input, seen.input_error)?;
         self.layers.push(layer);

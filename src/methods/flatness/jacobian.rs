@@ -103,6 +103,13 @@ impl JacobianGeometry {
         Ok(self.singular_values.chunks_exact(self.rank()).map(dimension).collect())
     }
 
+    /// √(mean 1/‖x‖²), the q of the bounds of MLS: +∞ with a zero input.
+    #[must_use]
+    pub fn inverse_norm(&self) -> f64 {
+        let squares: Vec<f64> = self.norms.iter().map(|x| (1.0 / x).powi(2)).collect();
+        super::layer::mean(&squares).sqrt()
+    }
+
     fn check_all(&self, what: &str) -> Result<()> {
         if self.kept == self.rank() {
             return Ok(());

@@ -15,6 +15,12 @@ pub struct LayerGeometry {
     pub bias: Option<Range<usize>>,
     /// h, the number of its output features of one sample.
     pub outputs: usize,
+    /// Groups of its channels that do not see each other.
+    pub groups: usize,
+    /// Rows of its weight matrix (of all groups).
+    pub rows: usize,
+    /// Columns of its weight matrix: numbers in a patch.
+    pub columns: usize,
     /// Places at which its weights act: 1 for a dense layer, more where they are shared.
     pub positions: usize,
     /// J^l = ∂f/∂x^l and x^l.
@@ -29,6 +35,13 @@ pub struct LayerGeometry {
     pub adaptive_bias: Vec<f64>,
     /// ‖δ^l‖_F of every sample.
     pub error_norms: Vec<f64>,
+    /// ‖W‖_F.
+    pub weight_frobenius: f64,
+    /// ‖W‖₂, or ‖T(K)‖₂ of the unrolled map where weights are shared; absent unless it was asked for.
+    pub weight_norm: Option<f64>,
+    /// σ_min of the matrix of patches of every sample where weights are shared and norms were asked
+    /// for: 0 where it has more columns than rows.
+    pub patch_smallest: Vec<f64>,
 }
 
 impl LayerGeometry {
@@ -68,6 +81,19 @@ impl LayerGeometry {
         mean(&terms.map(|(x, j)| (x * j).powi(2)).collect::<Vec<_>>())
     }
 
+    /// ‖W_l‖₂² S_{W_l}: layer-normalised sharpness, at least κ_l (section 2.5, item 3). `None` unless
+    /// weight norms were asked for.
+    #[must_use]
+    pub fn normalized_sharpness(&self) -> Option<f64> {
+        self.weight_norm.map(|norm| norm * norm * self.weight_trace())
+    }
+
+    /// The same with ‖W_l‖_F.
+    #[must_use]
+    pub fn frobenius_normalized_sharpness(&self) -> f64 {
+        self.weight_frobenius * self.weight_frobenius * self.weight_trace()
+    }
+
     pub(super) fn append(&mut self, other: Self) {
         self.jacobian.append(other.jacobian);
         self.weight_squares.extend(other.weight_squares);
@@ -75,6 +101,7 @@ impl LayerGeometry {
         self.adaptive_weight.extend(other.adaptive_weight);
         self.adaptive_bias.extend(other.adaptive_bias);
         self.error_norms.extend(other.error_norms);
+        self.patch_smallest.extend(other.patch_smallest);
     }
 }
 

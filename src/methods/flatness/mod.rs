@@ -4,6 +4,11 @@
 //! |---|---|
 //! | [`Geometry`] | S and all Jacobians ∂f/∂x^l from one stacked adjoint pass: a [`GeometryReport`] |
 //! | [`GeometryReport`] | S, MLS, log volume, local dimension, NMLS, NVR, adaptive and relative flatness |
+//! | [`Bounds`] | both sides of every bound of sensitivity by sharpness |
+//! | [`RelativeFlatness`] | κ_l of any Hessian: exact, Hutchinson, largest eigenvalues |
+//! | [`Sensitivity`] | MLS and its relatives of any [`DifferentiableMap`], by products alone |
+//! | [`Stability`] | whether stochastic gradient descent can stay at a minimum |
+//! | [`AdaptiveCurvature`], [`AdaptiveMonteCarlo`] | adaptive sharpness of any Hessian, and by perturbations |
 //!
 //! # Notation
 //!
@@ -22,12 +27,23 @@
 //! Source: Chen, Recanatesi, Shea-Brown, *A simple connection from loss flatness to compressed neural
 //! representations*, arXiv 2310.01770, and its reference code.
 
+mod adaptive;
+mod black_box;
+mod bounds;
 mod geometry;
 mod jacobian;
 mod layer;
+mod relative_flatness;
 mod report;
+mod stability;
+mod weight_norm;
 
+pub use adaptive::{AdaptiveCurvature, AdaptiveMonteCarlo, sigmoid_squared_error};
+pub use black_box::{DifferentiableMap, NetworkMap, Sensitivity, Squashed};
+pub use bounds::{Bounds, Chain, ConvBound};
 pub use geometry::Geometry;
 pub use jacobian::{JacobianGeometry, LogVolume};
 pub use layer::{LayerGeometry, OtherLayer};
+pub use relative_flatness::{LargestEigenvalues, RelativeFlatness};
 pub use report::{GeometryReport, OverLayers};
+pub use stability::{Condition, Stability, moment_condition};

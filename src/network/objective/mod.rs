@@ -137,6 +137,17 @@ impl<'a, T: Real> Objective<'a, T> {
         self.network
     }
 
+    /// The loss of one sample.
+    #[must_use]
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    /// Whether samples have weights of their own, or losses are summed rather than averaged.
+    pub(crate) fn is_plain_mean(&self) -> bool {
+        self.weights.is_none() && self.reduction == Reduction::Mean
+    }
+
     /// The samples.
     #[must_use]
     pub fn data(&self) -> &Dataset<T> {

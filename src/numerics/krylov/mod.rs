@@ -1,15 +1,18 @@
-//! Spectra, traces and densities of symmetric operators that can only be multiplied with vectors.
+//! Spectra, traces and densities of symmetric operators that can only be multiplied with vectors, and
+//! the largest singular values of rectangular ones.
 
 mod basis;
 mod chebyshev;
 mod combined_operators;
 mod conjugate_gradient;
 mod counted_products;
+mod dense_matrix;
 mod dense_operator;
 mod density;
 mod diagonal;
 mod eigenpairs;
 mod estimate;
+mod golub_kahan;
 mod hutchinson;
 mod hutchpp;
 mod krylov_space;
@@ -36,11 +39,13 @@ mod xtrace;
 use super::dense;
 pub use combined_operators::{Deflated, Diagonal, FnOperator, Identity, Scaled, Shifted, Sum};
 pub use conjugate_gradient::{ConjugateGradient, Solution, SolveStatus};
+pub use dense_matrix::DenseMatrix;
 pub use dense_operator::DenseOperator;
 pub use density::{Density, Kernel, SpectralDensity};
 pub use diagonal::{DiagonalEstimate, DiagonalEstimator};
 pub use eigenpairs::{Eigenpairs, Progress, Stats, Status};
 pub use estimate::{Estimate, EstimateStatus};
+pub use golub_kahan::{GolubKahan, RectangularOperator, SingularTriplets};
 pub use lanczos::Lanczos;
 pub use lobpcg::Lobpcg;
 pub use operator::LinearOperator;
