@@ -122,6 +122,13 @@ impl<'a> Checks<'a> {
         outputs.iter().any(|name| self.arrays.numbers.contains_key(*name))
     }
 
+    /// The sizes of the elements of the output `name`, 1 for those that are 0 or not finite.
+    #[must_use]
+    pub fn magnitudes(&self, name: &str) -> Vec<f64> {
+        let size = |x: &f64| if x.is_finite() && *x != 0.0 { x.abs() } else { 1.0 };
+        self.arrays.numbers.get(name).map_or(Vec::new(), |a| a.values.iter().map(size).collect())
+    }
+
     /// Outputs of this layout that nobody here recomputes yet: they are named as such.
     pub fn not_recomputed(&mut self, names: &[&str]) {
         let arrays = self.arrays;

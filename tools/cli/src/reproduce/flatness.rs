@@ -2,6 +2,7 @@
 //! experiments E1 to E9).
 
 mod architectures;
+mod bounds;
 mod curves;
 mod interpolation;
 mod measures;
@@ -24,6 +25,8 @@ use crate::report::Section;
 
 /// How much of what is done.
 struct Sizes {
+    /// Random networks on which bounds are checked.
+    random: usize,
     /// Images to train on.
     train: usize,
     /// Images, of those and of unseen ones, that measures are taken on.
@@ -43,6 +46,7 @@ impl Sizes {
     fn of(size: Size) -> Self {
         match size {
             Size::Quick => Self {
+                random: 20,
                 train: 60,
                 measured: 10,
                 hidden: &[6],
@@ -55,6 +59,7 @@ impl Sizes {
                 shape_steps: 20,
             },
             Size::Usual | Size::Full => Self {
+                random: 1000,
                 train: 500,
                 measured: 100,
                 hidden: &[64, 64],
@@ -115,8 +120,10 @@ pub fn section(
     };
     let architectures = architectures::Architectures::run(&plan, &images, &desk)?;
 
-    let mut claims = Vec::new();
-    let mut tables = Vec::new();
+    let tallies = bounds::Tallies::of(sizes.random, seed)?;
+
+    let mut claims = tallies.claims();
+    let mut tables = vec![tallies.table()];
     let mut plates = Vec::new();
     for sweep in &sweeps {
         claims.extend(sweep.claims()?);

@@ -1,6 +1,6 @@
 //! The measures of one trained network that are held against each other.
 
-use hesse::flatness::{Geometry, LogVolume, OverLayers};
+use hesse::flatness::{ConvBound, Geometry, LogVolume, OverLayers};
 use hesse::network::{Dataset, Loss, Network, Objective};
 use hesse::parallel;
 
@@ -65,9 +65,10 @@ impl Measures {
     /// # Errors
     /// Those of the library.
     pub fn of(network: &Network<f64>, parameters: &[f64], inputs: &[f64]) -> Result<Self, Failure> {
-        let report = Geometry::of_rows(network, parameters, inputs)?.run()?;
+        let report = Geometry::of_rows(network, parameters, inputs)?.weight_norms().run()?;
         let top = TOP.min(report.input.rank());
-        let [mls_bound, nmls_bound] = bounds(parameters, &report)?;
+        let bounds = report.bounds(ConvBound::Untied)?;
+        let (mls_bound, nmls_bound) = (bounds.mls()?.rhs(), bounds.nmls()?.rhs());
         Ok(Self {
             sqrt_trace: report.sqrt_trace(),
             mls: report.mls(),
@@ -117,8 +118,6 @@ pub struct Outcome {
     pub rate: f64,
     /// Samples in a batch.
     pub batch: usize,
-    /// Seed.
-    pub seed: u64,
     /// On the images of the training.
     pub train: Fit,
     /// On images of the training.
@@ -161,7 +160,6 @@ impl Images {
             Ok(Outcome {
                 rate: setting.learning_rate,
                 batch: setting.batch,
-                seed: setting.seed,
                 train: Fit::of(network, parameters, &self.train)?,
                 measures: Measures::of(network, parameters, seen)?,
                 unseen: Measures::of(network, parameters, unseen)?,
@@ -170,23 +168,4 @@ impl Images {
         };
         parallel::map(trained.len(), outcome).into_iter().collect()
     }
-}
-
-/// TEMPORARY until bounds land.
-fn bounds(theta: &[f64], report: &hesse::flatness::GeometryReport) -> Result<[f64; 2], Failure> {
-    let (mut quad, mut harm) = (0.0, 0.0);
-    let mut first = 0.0;
-    for (l, layer) in report.layers.iter().enumerate() {
-        let d = layer.jacobian.features;
-        let w = faer::MatRef::from_row_major_slice(&theta[layer.weight.clone()], layer.outputs, d);
-        let norm = w.singular_values().unwrap()[0];
-        let inverse: f64 =
-            layer.jacobian.norms.iter().map(|x| 1.0 / (x * x)).sum::<f64>() / report.samples as f64;
-        harm += norm * norm * inverse;
-        if l == 0 {
-            quad = inverse.sqrt();
-            first = norm;
-        }
-    }
-    Ok([first * quad * report.sqrt_trace(), (harm * report.trace()).sqrt()])
 }

@@ -8,8 +8,6 @@ use crate::validate::flatness::ACTIVATIONS;
 
 /// A network of a reference file.
 pub struct Reference {
-    /// The file's name.
-    pub name: &'static str,
     /// The network.
     pub network: Network<f64>,
     /// Its samples, with rows as targets.
@@ -53,7 +51,7 @@ pub fn interpolated() -> Result<Reference, Failure> {
     read(name, bytes)
 }
 
-fn read(name: &'static str, bytes: &[u8]) -> Result<Reference, Failure> {
+fn read(name: &str, bytes: &[u8]) -> Result<Reference, Failure> {
     let archive = Archive::from_bytes(bytes, &format!("{name}.npz"))?;
     let sizes = archive.get("sizes")?.to_indices()?;
     let code = archive.get("act_code")?.to_indices()?.first().copied().unwrap_or(usize::MAX);
@@ -64,7 +62,6 @@ fn read(name: &'static str, bytes: &[u8]) -> Result<Reference, Failure> {
     };
     let targets = Targets::Rows { values: rows("Y")?, width: outputs };
     Ok(Reference {
-        name,
         network: Architecture::perceptron(&sizes, activation).build()?,
         data: Dataset::from_rows(rows("X")?, inputs, targets)?,
         parameters: rows("theta")?,

@@ -3,7 +3,7 @@
 
 use hesse::io::Archive;
 use hesse::krylov::Estimate;
-use hesse::network::{Activation, Architecture, Network, SweepSetting};
+use hesse::network::{Activation, Architecture, SweepSetting};
 use hesse::statistics::pearson;
 
 use super::measures::{COLUMNS, Column, Images, Measures, Outcome};
@@ -29,8 +29,6 @@ pub struct Sweep {
     /// `tanh` or `ReLU`.
     pub name: &'static str,
     activation: Activation,
-    /// The network that was trained.
-    pub network: Network<f64>,
     /// All trainings, setting by setting.
     pub outcomes: Vec<Outcome>,
     reference: Vec<Vec<f64>>,
@@ -78,7 +76,7 @@ impl Sweep {
         let width = table.shape().last().copied().unwrap_or(1).max(1);
         let rows = table.to_f64()?;
         let reference = rows.chunks_exact(width).map(<[f64]>::to_vec).collect();
-        Ok(Self { name, activation, network, outcomes, reference })
+        Ok(Self { name, activation, outcomes, reference })
     }
 
     /// The trainings of one setting.
@@ -192,6 +190,13 @@ impl Sweep {
                 r.value >= 0.75,
             ));
         }
+        let tests = self.outcomes.iter().map(|o| o.test.accuracy);
+        let (least, most) = (tests.clone().fold(1.0, f64::min), tests.fold(0.0, f64::max));
+        claims.push(Claim::reported(
+            format!("{name}: share of unseen images that is right"),
+            "",
+            format!("{:.1} to {:.1} %", 100.0 * least, 100.0 * most),
+        ));
         let mut unseen = Vec::new();
         for column in [1, 2, 4, 5] {
             let r = self.with_sharpness(|o| &o.unseen, &COLUMNS[column])?;

@@ -1,12 +1,12 @@
 //! Files of convolutional networks: convolution - φ - pool - convolution - φ - dense.
 
 use hesse::Error;
-use hesse::flatness::{Geometry, GeometryReport};
+use hesse::flatness::{ConvBound, Geometry, GeometryReport, LayerGeometry};
 use hesse::network::{Architecture, Dataset, LayerSpec, Network, Targets};
 
 use super::about;
 use super::curvature::{ACTIVATIONS, Case, LOSSES, code};
-use super::feature_space::measures;
+use super::feature_space::{EPSILON, by_layer, measures};
 use crate::failure::Failure;
 use crate::validate::{Arrays, Checks, Layout, Numbers, Rule};
 
@@ -98,9 +98,27 @@ fn network(arrays: &Arrays) -> Result<Network<f64>, Error> {
 }
 
 fn geometry(case: &Case<f64>, checks: &mut Checks<'_>) -> Result<(), Error> {
-    let report = Geometry::of_rows(&case.network, &case.theta, case.data.inputs())?.run()?;
+    let report = Geometry::of_rows(&case.network, &case.theta, case.data.inputs())?;
+    let report = report.weight_norms().run()?;
     measures(checks, &report, TOLERANCE)?;
     checks.compare("grad_block_fro2", Rule::Relative(TOLERANCE), &blocks(&report));
+    let rule = Rule::Relative(TOLERANCE);
+    let norm = |l: &LayerGeometry| l.weight_norm.unwrap_or(f64::NAN);
+    checks.compare("op_spec_norm", rule, &by_layer(&report, norm));
+    let code = |l: &LayerGeometry| l.weight_frobenius.powi(2) * l.positions as f64;
+    checks.compare("code_norm2", rule, &by_layer(&report, code));
+    let smallest: Vec<&Vec<f64>> = report
+        .layers
+        .iter()
+        .filter(|layer| layer.shares_weights())
+        .map(|layer| &layer.patch_smallest)
+        .collect();
+    let rows = (0..report.samples).flat_map(|i| smallest.iter().map(move |column| column[i]));
+    let rows = Numbers::matrix(report.samples, smallest.len(), rows.collect());
+    checks.compare("patch_smin", rule, &rows);
+    let code = report.bounds_with_epsilon(ConvBound::ReferenceCode, EPSILON)?;
+    checks.compare("harm_code", rule, &Numbers::scalar(code.mean_square_amplifier()));
+    checks.compare("nmls_bound_code", rule, &Numbers::scalar(code.nmls()?.rhs()));
     Ok(())
 }
 

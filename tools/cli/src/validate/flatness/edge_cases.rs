@@ -3,7 +3,7 @@
 
 use faer::{Mat, MatRef};
 use hesse::Error;
-use hesse::flatness::{Geometry, LogVolume, OverLayers};
+use hesse::flatness::{ConvBound, Geometry, LogVolume, OverLayers};
 use hesse::krylov::{DenseOperator, Lanczos, Status, Which};
 use hesse::network::{
     Activation, Architecture, Dataset, Initializer, LayerSpec, Loss, Network, Objective, Targets,
@@ -116,8 +116,11 @@ fn dead(checks: &mut Checks<'_>, arrays: &Arrays) -> Result<(), Error> {
 fn zero(checks: &mut Checks<'_>, arrays: &Arrays) -> Result<(), Error> {
     let (network, theta) = small(arrays, "zero_theta", Activation::Tanh)?;
     let ([_, _], x) = arrays.with_axes::<2>("zero_X")?;
-    let report = Geometry::of_rows(&network, &theta, x)?.run()?;
+    let report = Geometry::of_rows(&network, &theta, x)?.weight_norms().run()?;
     checks.compare("zero_mls", CLOSE, &Numbers::scalar(report.mls()));
+    checks.compare("zero_quad", CLOSE, &Numbers::scalar(report.input.inverse_norm()));
+    let chain = report.bounds(ConvBound::Untied)?.mls()?.values();
+    checks.compare("zero_chain", CLOSE, &Numbers::vector(chain));
     Ok(())
 }
 
@@ -175,10 +178,13 @@ fn shared(checks: &mut Checks<'_>, arrays: &Arrays) -> Result<(), Error> {
         })
         .build::<f64>()?;
     let theta = [&[kernel], s].concat();
-    let report = Geometry::of_rows(&network, &theta, x)?.run()?;
+    let report = Geometry::of_rows(&network, &theta, x)?.weight_norms().run()?;
     checks.compare("share_S", CLOSE, &Numbers::scalar(report.trace()));
     checks.compare("share_mls", CLOSE, &Numbers::scalar(report.mls()));
     checks.compare("share_nmls", CLOSE, &Numbers::scalar(report.nmls(OverLayers::Sum)?));
+    let code = report.bounds(ConvBound::ReferenceCode)?;
+    checks.compare("share_bound", CLOSE, &Numbers::scalar(code.nmls()?.rhs()));
+    checks.compare("share_mls_bound", CLOSE, &Numbers::scalar(code.mls()?.rhs()));
     Ok(())
 }
 

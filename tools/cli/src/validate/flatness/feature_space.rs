@@ -1,8 +1,14 @@
 //! What files hold of feature space: Jacobians of the outputs in the inputs of every layer.
 
 use hesse::Error;
-use hesse::flatness::{GeometryReport, LayerGeometry, LogVolume, OverLayers};
+use hesse::flatness::{
+    AdaptiveCurvature, ConvBound, GeometryReport, LayerGeometry, LogVolume, OverLayers,
+    RelativeFlatness, Stability,
+};
+use hesse::krylov::Trace;
+use hesse::network::Objective;
 
+use super::curvature::Case;
 use crate::validate::{Checks, Numbers, Rule};
 
 /// Log volumes are sums of logarithms of singular values, off by their relative errors.
@@ -76,5 +82,95 @@ pub(super) fn measures(
     checks.compare("vol_rank", Rule::Exact, &by_layer(report, |l| l.jacobian.rank() as f64));
     let flatness = by_layer(report, LayerGeometry::gauss_newton_flatness);
     checks.compare("relflat_G", relative, &flatness);
+    Ok(())
+}
+
+/// What the reference code adds to every ‖x‖².
+pub(super) const EPSILON: f64 = 1e-4;
+
+/// Compares both sides of the bounds, of a pass that was asked for norms of weights.
+pub(super) fn bounds(
+    checks: &mut Checks<'_>,
+    report: &GeometryReport,
+    tolerance: f64,
+) -> Result<(), Error> {
+    let relative = Rule::Relative(tolerance);
+    let bounds = report.bounds(ConvBound::Untied)?;
+    let norm = |l: &LayerGeometry| l.weight_norm.unwrap_or(f64::NAN);
+    checks.compare("W_spec", relative, &by_layer(report, norm));
+    checks.compare("W_fro", relative, &by_layer(report, |l| l.weight_frobenius));
+    let sharpness = |l: &LayerGeometry| l.normalized_sharpness().unwrap_or(f64::NAN);
+    checks.compare("lnorm_sharp", relative, &by_layer(report, sharpness));
+    checks.compare("chain", relative, &Numbers::vector(bounds.mls()?.values()));
+    checks.compare("quad", relative, &Numbers::scalar(report.input.inverse_norm()));
+    let nmls = bounds.nmls()?.values();
+    for (name, value) in ["nmls", "nmls_bound_weights", "nmls_bound"].into_iter().zip(nmls) {
+        checks.compare(name, relative, &Numbers::scalar(value));
+    }
+    let factor = bounds.mean_square_amplifier();
+    checks.compare("harm", relative, &Numbers::scalar(factor));
+    let code = report.bounds_with_epsilon(ConvBound::Untied, EPSILON)?;
+    checks.compare("harm_eps", relative, &Numbers::scalar(code.mean_square_amplifier()));
+    checks.compare("nmls_bound_eps", relative, &Numbers::scalar(code.nmls()?.rhs()));
+    // Sides that are orders of magnitude apart: each relative to itself.
+    each(checks, "vol_chain", tolerance, &Numbers::vector(bounds.volume()?.values()));
+    let mut rows = Vec::new();
+    for k in [1.0, 2.0, 4.0] {
+        rows.extend(bounds.ma_ying(k)?.values());
+    }
+    each(checks, "ma_ying", tolerance, &Numbers::matrix(3, 3, rows));
+    let by_layers = bounds.nvr_by_layers()?.rhs();
+    checks.compare("nvr_bound_layers", relative, &Numbers::scalar(by_layers));
+    let joint = match bounds.nvr() {
+        Ok(chain) => chain.rhs(),
+        // The reference writes NaN.
+        Err(Error::NotApplicable { .. }) => f64::NAN,
+        Err(error) => return Err(error),
+    };
+    checks.compare("nvr_bound", relative, &Numbers::scalar(joint));
+    checks.compare("iimls_bound", relative, &Numbers::scalar(bounds.iimls()?.rhs()));
+    Ok(())
+}
+
+/// Compares every element relative to itself.
+fn each(checks: &mut Checks<'_>, name: &str, tolerance: f64, got: &Numbers) {
+    let scales = checks.magnitudes(name);
+    checks.compare_scaled(name, Rule::Absolute(tolerance), got, &scales);
+}
+
+/// Compares sharpness that does not change when weights are rescaled, from the Hessian itself.
+pub(super) fn invariants(
+    case: &Case<f64>,
+    checks: &mut Checks<'_>,
+    report: &GeometryReport,
+    tolerance: f64,
+) -> Result<(), Error> {
+    let objective = Objective::new(&case.network, &case.data, case.loss)?;
+    let point = objective.at(&case.theta)?;
+    let hessian = point.hessian();
+    if checks.wants(&["adapt_H"]) {
+        let adaptive = AdaptiveCurvature::new(&hessian, &case.theta)?;
+        let trace = Trace::exact().run(&adaptive)?.value;
+        checks.compare("adapt_H", Rule::Relative(tolerance), &Numbers::scalar(trace));
+    }
+    let (mut flatness, mut largest) = (Vec::new(), Vec::new());
+    for layer in &report.layers {
+        let of = RelativeFlatness::new(&hessian, &case.theta, layer)?;
+        if checks.wants(&["relflat_H"]) {
+            flatness.push(of.exact()?);
+        }
+        if checks.wants(&["relflat_maxeig"]) {
+            let found = of.largest_eigenvalues()?;
+            largest.push(if found.converged { found.value } else { f64::NAN });
+        }
+    }
+    checks.compare("relflat_H", Rule::Relative(tolerance), &Numbers::vector(flatness));
+    checks.compare("relflat_maxeig", Rule::Relative(1e-10), &Numbers::vector(largest));
+    if checks.wants(&["nonuniformity"]) {
+        // Neither learning rate nor batch is in it.
+        let stability = Stability::check(&objective, &case.theta, 1.0, 1)?;
+        let value = if stability.converged { stability.non_uniformity } else { f64::NAN };
+        checks.compare("nonuniformity", Rule::Relative(1e-10), &Numbers::scalar(value));
+    }
     Ok(())
 }

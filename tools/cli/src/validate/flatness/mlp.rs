@@ -7,7 +7,7 @@ use hesse::{Error, Real};
 
 use super::about;
 use super::curvature::{ACTIVATIONS, Case, LOSSES, code, columns};
-use super::feature_space::measures;
+use super::feature_space::{bounds, invariants, measures};
 use crate::failure::Failure;
 use crate::validate::{Arrays, Checks, Layout};
 
@@ -39,8 +39,11 @@ impl Layout for Perceptron {
         let mut compute = || {
             case.check(checks, arrays, self.tolerance)?;
             let inputs = &case.data.inputs()[..samples * case.data.features()];
-            let report = Geometry::of_rows(&case.network, &case.theta, inputs)?.run()?;
-            measures(checks, &report, self.tolerance)
+            let report = Geometry::of_rows(&case.network, &case.theta, inputs)?;
+            let report = report.weight_norms().run()?;
+            measures(checks, &report, self.tolerance)?;
+            bounds(checks, &report, self.tolerance)?;
+            invariants(&case, checks, &report, self.tolerance)
         };
         compute().map_err(|error| about(arrays, error))
     }
