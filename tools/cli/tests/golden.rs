@@ -261,6 +261,31 @@ fn digits_of_the_program() {
     }
 }
 
+/// A file of which nothing is compared does not pass, and what is not recomputed is named.
+#[test]
+fn what_is_not_recomputed_is_named() {
+    let arrays = Arrays::read(&committed().join("rnn_final_mse.npz")).unwrap();
+    let nothing = Validation::of(&arrays, &[&Nothing], None).unwrap();
+    assert!(!nothing.pass && nothing.checks.is_empty());
+    assert!(nothing.not_recomputed.iter().any(|name| name == "HV"));
+}
+
+/// Recurrent networks, if nobody recomputed anything of them.
+struct Nothing;
+
+impl Layout for Nothing {
+    fn name(&self) -> &'static str {
+        "rnn"
+    }
+    fn marks(&self) -> &'static [&'static str] {
+        &["dims", "theta", "X", "Y"]
+    }
+    fn validate(&self, checks: &mut Checks<'_>) -> Result<(), Failure> {
+        checks.nothing_recomputed();
+        Ok(())
+    }
+}
+
 /// A wrong number in a file is found, and only there.
 #[test]
 fn a_wrong_number_is_found() {
