@@ -107,13 +107,7 @@ fn coefficient(x: &[f64], y: &[f64]) -> f64 {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let r = dot(&x, &y) / (dot(&x, &x).sqrt() * dot(&y, &y).sqrt());
     // Rounding must not lead out of the interval; NaN (0/0, a constant) stays.
-    if r > 1.0 {
-        1.0
-    } else if r < -1.0 {
-        -1.0
-    } else {
-        r
-    }
+    r.clamp(-1.0, 1.0)
 }
 
 /// xᵢ − x̄ in units in which the largest is near 1; exactly zero if all are equal.

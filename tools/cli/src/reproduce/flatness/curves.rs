@@ -79,11 +79,11 @@ impl Curves {
             .steps(plan.steps)
             .seed(plan.seed)
             .callback(|now| {
-                if now.step.is_multiple_of(plan.every) {
-                    if let Err(error) = look(now.step, now.parameters) {
-                        failure = Some(error);
-                        return ControlFlow::Break(());
-                    }
+                if now.step.is_multiple_of(plan.every)
+                    && let Err(error) = look(now.step, now.parameters)
+                {
+                    failure = Some(error);
+                    return ControlFlow::Break(());
                 }
                 ControlFlow::Continue(())
             })

@@ -193,7 +193,7 @@ fn degenerate(checks: &mut Checks<'_>, arrays: &Arrays) -> Result<(), Error> {
     let ([n, copies], q) = arrays.with_axes::<2>("two_value_Q")?;
     let (high, low) = (arrays.scalar("two_value_hi")?, arrays.scalar("two_value_lo")?);
     let q = MatRef::from_row_major_slice(q, n, copies);
-    let product = &q * q.transpose();
+    let product = q * q.transpose();
     let matrix =
         Mat::from_fn(n, n, |i, j| (high - low) * product[(i, j)] + if i == j { low } else { 0.0 });
     let operator = DenseOperator::new(matrix.as_ref())?;
