@@ -4,7 +4,7 @@
 use hesse::io::Archive;
 use hesse::krylov::Estimate;
 use hesse::network::{Activation, Architecture, SweepSetting};
-use hesse::statistics::pearson;
+use hesse::statistics::{Correlation, pearson};
 
 use super::measures::{COLUMNS, Column, Images, Measures, Outcome};
 use super::training::Desk;
@@ -107,14 +107,8 @@ impl Sweep {
         &self,
         of: fn(&Outcome) -> &Measures,
         column: &Column,
-    ) -> Result<hesse::statistics::Correlation, Failure> {
-        Ok(pearson(&self.values(of, &COLUMNS[0]), &self.values(of, column))?)
-    }
-
-    /// r with its interval of 95 %.
-    fn told(correlation: hesse::statistics::Correlation) -> Result<String, Failure> {
-        let interval = correlation.interval(0.95)?;
-        Ok(format!("{:.2} ({:.2} to {:.2})", correlation.value, interval.low, interval.high))
+    ) -> Result<Option<Correlation>, Failure> {
+        correlation(&self.values(of, &COLUMNS[0]), &self.values(of, column))
     }
 
     /// What is claimed of this sweep.
@@ -147,9 +141,9 @@ impl Sweep {
             claims.push(Claim::with_bar(
                 format!("{name}: √S and {} fall together", column.0),
                 format!("positive in all settings; {reference} in the reference runs"),
-                Self::told(r)?,
+                told(r)?,
                 format!("r at least {bar}"),
-                r.value >= bar,
+                r.is_some_and(|r| r.value >= bar),
             ));
         }
         let r = self.with_sharpness(|o| &o.measures, &COLUMNS[5])?;
@@ -158,16 +152,16 @@ impl Sweep {
             Claim::with_bar(
                 format!("{what} have no consistent relation"),
                 "none; 0.02 in the reference runs",
-                Self::told(r)?,
+                told(r)?,
                 "|r| at most 0.5",
-                r.value.abs() <= 0.5,
+                r.is_some_and(|r| r.value.abs() <= 0.5),
             )
         } else {
-            Claim::reported(what, "none consistent; 0.92 in the reference runs", Self::told(r)?)
+            Claim::reported(what, "none consistent; 0.92 in the reference runs", told(r)?)
         });
         let r = |a: usize, b: usize| {
             let of = |column| self.values(|o| &o.measures, &COLUMNS[column]);
-            pearson(&of(a), &of(b))
+            correlation(&of(a), &of(b))
         };
         if tanh {
             for (bound, measure, reference) in [(6, 1, 0.17), (7, 2, -0.18)] {
@@ -177,7 +171,7 @@ impl Sweep {
                         COLUMNS[bound].0, COLUMNS[measure].0
                     ),
                     format!("not always; {reference} in the reference runs"),
-                    Self::told(r(bound, measure)?)?,
+                    told(r(bound, measure)?)?,
                 ));
             }
         } else {
@@ -185,9 +179,9 @@ impl Sweep {
             claims.push(Claim::with_bar(
                 format!("{name}: NMLS follows its bound"),
                 "positive in all settings; 0.91 in the reference runs",
-                Self::told(r)?,
+                told(r)?,
                 "r at least 0.75",
-                r.value >= 0.75,
+                r.is_some_and(|r| r.value >= 0.75),
             ));
         }
         let tests = self.outcomes.iter().map(|o| o.test.accuracy);
@@ -200,7 +194,7 @@ impl Sweep {
         let mut unseen = Vec::new();
         for column in [1, 2, 4, 5] {
             let r = self.with_sharpness(|o| &o.unseen, &COLUMNS[column])?;
-            unseen.push(format!("{} {:.2}", COLUMNS[column].0, r.value));
+            unseen.push(format!("{} {}", COLUMNS[column].0, two(r)));
         }
         claims.push(Claim::reported(
             format!("{name}: correlations with √S on images that were not seen"),
@@ -306,7 +300,7 @@ impl Sweep {
             let mut row = vec![a.0.to_owned()];
             for b in &COLUMNS {
                 let of = |column| self.values(|o| &o.measures, column);
-                row.push(format!("{:.2}", pearson(&of(a), &of(b))?.value));
+                row.push(two(correlation(&of(a), &of(b))?));
             }
             table.row(row);
         }
@@ -361,4 +355,26 @@ impl Sweep {
             ),
         ]
     }
+}
+
+/// r over the trainings in which both measures are finite: a network that is dead on some image has
+/// neither volume nor dimension. `None` for fewer than two of them.
+fn correlation(x: &[f64], y: &[f64]) -> Result<Option<Correlation>, Failure> {
+    let finite = x.iter().zip(y).filter(|(x, y)| x.is_finite() && y.is_finite());
+    let (x, y): (Vec<f64>, Vec<f64>) = finite.unzip();
+    if x.len() < 2 {
+        return Ok(None);
+    }
+    Ok(Some(pearson(&x, &y)?))
+}
+
+/// r with its interval of 95 %.
+fn told(correlation: Option<Correlation>) -> Result<String, Failure> {
+    let Some(r) = correlation else { return Ok("not defined".to_owned()) };
+    let interval = r.interval(0.95)?;
+    Ok(format!("{:.2} ({:.2} to {:.2})", r.value, interval.low, interval.high))
+}
+
+fn two(correlation: Option<Correlation>) -> String {
+    correlation.map_or(String::new(), |r| format!("{:.2}", r.value))
 }
