@@ -114,8 +114,14 @@ fn networks() {
         let files = files(&folder, &["mlp_"]);
         assert!(files.len() >= 9, "{files:?}");
         for file in files {
-            holds(&file, "mlp", &[&NETWORK[..], &FEATURE_SPACE].concat());
-            assert!(validation(&file).not_recomputed.is_empty());
+            // A sample of the rectifier network has fewer active units than outputs: its volume is 0,
+            // and what the reference says of it is rounding.
+            let volumes = ["logvol3_mean", "logvol_mean"];
+            let rounding: &[&str] = if file.ends_with("mlp_relu_ce.npz") { &volumes } else { &[] };
+            let measures = FEATURE_SPACE.iter().filter(|name| !rounding.contains(name));
+            let outputs: Vec<&str> = NETWORK.iter().chain(measures).copied().collect();
+            holds(&file, "mlp", &outputs);
+            assert_eq!(validation(&file).not_recomputed, rounding);
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::validate::{Checks, Numbers, Rule};
 /// Log volumes are sums of logarithms of singular values, off by their relative errors.
 const LOG_VOLUME: Rule = Rule::Absolute(1e-8);
 
+/// Singular values below this share of the largest have no digit that two codes share.
+const LEAST: f64 = 1e-8;
+
 /// Singular values in the log volume of the reference code.
 const TOP: usize = 3;
 
@@ -44,9 +47,6 @@ pub(super) fn measures(
     scalar("nmls", relative, report.nmls(OverLayers::Sum)?);
     scalar("J_fro2_mean", relative, report.mean_squared_frobenius());
     scalar("local_dim_mean", relative, report.local_dimension()?);
-    scalar("logvol_mean", LOG_VOLUME, report.log_volume(LogVolume::All)?);
-    let top = LogVolume::Top(TOP.min(report.input.rank()));
-    scalar("logvol3_mean", LOG_VOLUME, report.log_volume(top)?);
     // A relative error of e^x is an absolute error of x.
     scalar("nvr", Rule::Relative(1e-8), report.log_nvr()?.exp());
     scalar("norm_mls", relative, report.normalized_mls());
@@ -67,21 +67,43 @@ pub(super) fn measures(
     checks.compare("J_fro", relative, &by_sample(report, |l| l.jacobian.frobenius.clone()));
     checks.compare("gradW_fro2", relative, &by_sample(report, |l| l.weight_squares.clone()));
     checks.compare("gradb_fro2", relative, &by_sample(report, |l| l.bias_squares.clone()));
-    if checks.wants(&["J_logvol"]) {
-        let mut volumes = Vec::new();
-        for layer in &report.layers {
-            volumes.push(layer.jacobian.log_volumes(LogVolume::All)?);
-        }
-        let rows = (0..report.samples).flat_map(|i| volumes.iter().map(move |column| column[i]));
-        let volumes = Numbers::matrix(report.samples, report.layers.len(), rows.collect());
-        checks.compare("J_logvol", LOG_VOLUME, &volumes);
-    }
+    log_volumes(checks, report)?;
 
     checks.compare("S_W", relative, &by_layer(report, LayerGeometry::weight_trace));
     checks.compare("S_b", relative, &by_layer(report, LayerGeometry::bias_trace));
     checks.compare("vol_rank", Rule::Exact, &by_layer(report, |l| l.jacobian.rank() as f64));
     let flatness = by_layer(report, LayerGeometry::gauss_newton_flatness);
     checks.compare("relflat_G", relative, &flatness);
+    Ok(())
+}
+
+/// Log volumes, where all singular values are above rounding: elsewhere both sides are the logarithm of
+/// rounding errors.
+fn log_volumes(checks: &mut Checks<'_>, report: &GeometryReport) -> Result<(), Error> {
+    const REASON: &str = "Jacobians without full rank";
+    let above = |values: &[f64], k: usize| values[k - 1] > LEAST * values[0];
+    let mut volumes = Vec::new();
+    for layer in &report.layers {
+        volumes.push(layer.jacobian.log_volumes(LogVolume::All)?);
+    }
+    let (mut values, mut full) = (Vec::new(), Vec::new());
+    for i in 0..report.samples {
+        for (layer, volumes) in report.layers.iter().zip(&volumes) {
+            values.push(volumes[i]);
+            full.push(above(layer.jacobian.singular_values_of(i), layer.jacobian.rank()));
+        }
+    }
+    let values = Numbers::matrix(report.samples, report.layers.len(), values);
+    checks.compare_where("J_logvol", LOG_VOLUME, &values, &full, REASON);
+    let rank = report.input.rank();
+    let top = TOP.min(rank);
+    for (name, which, k) in
+        [("logvol_mean", LogVolume::All, rank), ("logvol3_mean", LogVolume::Top(top), top)]
+    {
+        let full = (0..report.samples).all(|i| above(report.input.singular_values_of(i), k));
+        let mean = Numbers::scalar(report.log_volume(which)?);
+        checks.compare_where(name, LOG_VOLUME, &mean, &[full], REASON);
+    }
     Ok(())
 }
 
