@@ -71,7 +71,7 @@ impl Sweep {
         let folder = format!("{name} {} {} steps", widths.join("-"), plan.steps);
         let trained = desk.train(&folder, &network, &images.train, &settings, plan.steps)?;
         let outcomes = images.measure(&network, &trained)?;
-        let reference = Archive::from_bytes(reference, "reference sweep")?;
+        let reference = Archive::from_bytes(reference, "reference_sweep.npz")?;
         let table = reference.get("table")?;
         let width = table.shape().last().copied().unwrap_or(1).max(1);
         let rows = table.to_f64()?;
