@@ -399,9 +399,14 @@ fn figure<T>(runs: &[SweepRun<T>]) -> Figure {
     figure
 }
 
+/// A number of a training, where there is one.
+type Of = fn(&Row) -> Option<f64>;
+/// A column of such numbers: its header, and how a number is written.
+type Column = (&'static str, Of, fn(f64) -> String);
+
 fn table(summary: &Summary) -> Table {
-    let has = |of: fn(&Row) -> Option<f64>| summary.runs.iter().any(|row| of(row).is_some());
-    let columns: [(&str, fn(&Row) -> Option<f64>, fn(f64) -> String); 4] = [
+    let has = |of: Of| summary.runs.iter().any(|row| of(row).is_some());
+    let columns: [Column; 4] = [
         ("loss", |row| Some(row.loss), three),
         ("accuracy", |row| row.accuracy, percent),
         ("test loss", |row| row.test_loss, three),

@@ -117,8 +117,7 @@ fn jacobians(case: &Case<f64>, checks: &mut Checks<'_>) -> Result<(), Error> {
         }
     }
     let rank = outputs.min(inputs);
-    let values: Vec<f64> =
-        jacobians.iter().flat_map(|jacobian| singular_values(jacobian)).collect();
+    let values: Vec<f64> = jacobians.iter().flat_map(singular_values).collect();
     let largest = values.iter().step_by(rank);
     let mean = largest.sum::<f64>() / samples as f64;
     checks.compare("J_sv", rule, &Numbers::matrix(samples, rank, values));
