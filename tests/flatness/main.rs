@@ -1,8 +1,11 @@
 //! Sharpness and feature-space measures against references, properties, and naive passes.
 
+mod bounds;
+mod errors;
 mod golden;
 #[path = "../npz/mod.rs"]
 mod npz;
+mod properties;
 
 use hesse::Real;
 use hesse::network::{Activation, Architecture, Dataset, Loss, Network, Targets};

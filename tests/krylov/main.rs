@@ -1,6 +1,7 @@
 //! Eigensolvers and linear solvers against dense algebra.
 
 mod conjugate_gradient;
+mod golub_kahan;
 mod lanczos;
 mod lobpcg;
 mod operators;

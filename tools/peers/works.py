@@ -203,6 +203,45 @@ def jax_hvp_block8(mlp):
     return lambda: jax.block_until_ready(product(p, v)), answer
 
 
+def torch_jacobian_measures(mlp):
+    """One backward pass for every sample and output, batch of one, each for the gradients of all
+    parameters and of the inputs of all layers at once; the code of arXiv 2310.01770 repeats the passes
+    for each of them. S, MLS, NMLS, mean log volume and mean local dimension."""
+    torch = package("torch")
+    p = [torch.tensor(a, requires_grad=True) for a in mlp.parameters()]
+    x, n, outputs = torch.tensor(mlp.x), len(mlp.sizes) - 1, mlp.sizes[-1]
+
+    def run():
+        sharpness, sensitivity, total, volume, dimension = 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(mlp.batch):
+            h, inputs = x[i].clone().requires_grad_(), []
+            for l in range(n):
+                inputs.append(h)
+                h = h @ p[l] + p[n + l]
+                h = torch.tanh(h) if l < n - 1 else h
+            rows = [[] for _ in inputs]
+            for j in range(outputs):
+                gradients = torch.autograd.grad(h[j], p + inputs, retain_graph=True)
+                sharpness += sum((g * g).sum().item() for g in gradients[:2 * n])
+                for row, g in zip(rows, gradients[2 * n:]):
+                    row.append(g)
+            values = [torch.linalg.svdvals(torch.stack(row)) for row in rows]
+            sensitivity += values[0][0].item()
+            total += sum(s[0].item() for s in values)
+            volume += values[0].log().sum().item()
+            squares = values[0] ** 2
+            dimension += (squares.sum() ** 2 / (squares ** 2).sum()).item()
+        return np.array([sharpness, sensitivity, total, volume, dimension]) / mlp.batch
+
+    return run, lambda measures: measures
+
+
+for dtype in ("f32", "f64"):
+    real = {"f32": np.float32, "f64": np.float64}[dtype]
+    sizes = (784, 500, 500, 500, 10)
+    work("jacobian_measures_mlp_784-500-500-500-10_B20", dtype, {"f32": 1e-4, "f64": 1e-10}[dtype],
+         torch=lambda real=real, sizes=sizes: torch_jacobian_measures(Mlp(sizes, 20, real)))
+
 for name, sizes, batch, dtypes in (
     ("mlp_784-512-512-10_B2048", (784, 512, 512, 10), 2048, ("f32", "f64")),
     ("mlp_64-100-100-10_B1797", (64, 100, 100, 10), 1797, ("f64",)),

@@ -6,7 +6,7 @@ use faer::MatRef;
 
 use super::jacobian::norm;
 use super::weight_norm::{frobenius_norm, smallest_of_patches, spectral_norm};
-use super::{GeometryReport, JacobianGeometry, LayerGeometry, OtherLayer};
+use super::{GeometryReport, JacobianGeometry, LayerGeometry, OtherLayer, SingularValues};
 use crate::network::layer::Layer;
 use crate::network::observation::{Observed, Observer};
 use crate::network::{LinearMap, Network, StackObserver};
@@ -49,7 +49,11 @@ pub struct Geometry<'a, T: Real> {
     inputs: Cow<'a, [T]>,
     adaptive: bool,
     norms: bool,
+    which: Option<SingularValues>,
 }
+
+/// More outputs than this, and only the largest singular values are computed unless all are asked for.
+const MANY_OUTPUTS: usize = 64;
 
 impl<'a, T: Real> Geometry<'a, T> {
     /// `network` at θ = `parameters`, on the rows of `inputs` (n × M, any strides).
@@ -82,13 +86,22 @@ impl<'a, T: Real> Geometry<'a, T> {
             ));
         }
         network.check_stack(parameters, &inputs)?;
-        Ok(Self { network, parameters, inputs, adaptive: true, norms: false })
+        Ok(Self { network, parameters, inputs, adaptive: true, norms: false, which: None })
     }
 
     /// Whether Σ_j θ_j² ‖∂f/∂θ_j‖² is computed for adaptive sharpness; default yes.
     #[must_use]
     pub fn adaptive(self, adaptive: bool) -> Self {
         Self { adaptive, ..self }
+    }
+
+    /// Which singular values of each Jacobian; default all up to 64 outputs, else the largest alone.
+    ///
+    /// Memory of a thread is that of the N × d_l Jacobians of a sample either way; where they are too
+    /// large, [`Sensitivity`](super::Sensitivity) of a [`NetworkMap`](super::NetworkMap) forms none.
+    #[must_use]
+    pub fn singular_values(self, which: SingularValues) -> Self {
+        Self { which: Some(which), ..self }
     }
 
     /// Computes what [`GeometryReport::bounds`] needs: the spectral norm of every linear map, and where
@@ -105,10 +118,14 @@ impl<'a, T: Real> Geometry<'a, T> {
     /// [`Error::NonFinite`] where activations or errors overflow.
     pub fn run(self) -> Result<GeometryReport> {
         let network = self.network;
+        let many = network.outputs() > MANY_OUTPUTS;
+        let default = if many { SingularValues::Largest } else { SingularValues::All };
+        let which = self.which.unwrap_or(default);
         let shards =
             network.observe_jacobians(self.parameters, &self.inputs, |range| ShardObserver {
                 outputs: network.outputs(),
                 adaptive: self.adaptive,
+                which,
                 patches: self.norms,
                 norms: self.norms && range.start == 0,
                 layers: Vec::new(),
@@ -118,7 +135,7 @@ impl<'a, T: Real> Geometry<'a, T> {
         let mut report = GeometryReport {
             samples: self.inputs.len() / network.inputs(),
             parameters: self.parameters.len(),
-            input: JacobianGeometry::new::<T>(network.inputs(), network.outputs()),
+            input: JacobianGeometry::new::<T>(network.inputs(), network.outputs(), which),
             scaled_columns: Vec::new(),
             scaled_inputs: Vec::new(),
             reads_input: true,
@@ -146,6 +163,7 @@ pub(super) struct Shard {
 struct ShardObserver {
     outputs: usize,
     adaptive: bool,
+    which: SingularValues,
     /// Whether to find the smallest singular values of patches.
     patches: bool,
     /// Whether to find norms of weights: in the first shard.
@@ -192,7 +210,11 @@ impl ShardObserver {
             rows: map.groups() * map.outputs(),
             columns: map.patch(),
             positions: map.positions(),
-            jacobian: JacobianGeometry::new::<T>(seen.input.len() / seen.samples, self.outputs),
+            jacobian: JacobianGeometry::new::<T>(
+                seen.input.len() / seen.samples,
+                self.outputs,
+                self.which,
+            ),
             weight_squares: of_array(0, false),
             bias_squares: of_array(1, false),
             adaptive_weight: adaptive(0),
@@ -271,7 +293,7 @@ impl<T: Real> StackObserver<T> for ShardObserver {
         }
         check_rows("the network", inputs, input_error)?;
         let samples = inputs.len() / features;
-        let mut input = JacobianGeometry::new::<T>(features, self.outputs);
+        let mut input = JacobianGeometry::new::<T>(features, self.outputs, self.which);
         input.add_stack(inputs, input_error)?;
         self.layers.reverse();
         self.others.reverse();

@@ -1,5 +1,6 @@
 //! Singular values of the Jacobian of the outputs in some features, sample by sample.
 
+use crate::krylov::{DenseMatrix, GolubKahan};
 use crate::numerics::dense::singular_values_of_columns;
 use crate::{Error, Real, Result};
 
@@ -14,6 +15,18 @@ pub enum LogVolume {
     /// Those above max(N, d) ε s₁: the pseudo-determinant.
     Pseudo,
 }
+
+/// How many singular values of each Jacobian are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SingularValues {
+    /// All min(N, d): by QR and a small SVD. What volumes and dimensions need.
+    All,
+    /// The largest alone, by [`GolubKahan`]: for many outputs.
+    Largest,
+}
+
+/// Relative residual of a largest singular value; its error is about the square of that.
+const TOLERANCE: f64 = 1e-10;
 
 /// The Jacobians ∂f/∂x (N × d) of the outputs in some features x of n samples.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,11 +48,14 @@ pub struct JacobianGeometry {
 }
 
 impl JacobianGeometry {
-    pub(super) fn new<T: Real>(features: usize, outputs: usize) -> Self {
+    pub(super) fn new<T: Real>(features: usize, outputs: usize, which: SingularValues) -> Self {
         Self {
             features,
             outputs,
-            kept: features.min(outputs),
+            kept: match which {
+                SingularValues::All => features.min(outputs),
+                SingularValues::Largest => 1,
+            },
             epsilon: T::EPSILON.to_f64(),
             ..Self::default()
         }
@@ -70,10 +86,10 @@ impl JacobianGeometry {
     /// values were computed.
     pub fn log_volumes(&self, which: LogVolume) -> Result<Vec<f64>> {
         let rank = self.rank();
-        if let LogVolume::Top(k) = which {
-            if !(1..=rank).contains(&k) {
-                return Err(Error::range("log volume: k", format!("1 to {rank}"), k));
-            }
+        if let LogVolume::Top(k) = which
+            && !(1..=rank).contains(&k)
+        {
+            return Err(Error::range("log volume: k", format!("1 to {rank}"), k));
         }
         self.check_all("log volume")?;
         let floor = self.features.max(self.outputs) as f64 * self.epsilon;
@@ -139,7 +155,14 @@ impl JacobianGeometry {
                 }
             }
             self.frobenius.push(norm(&columns));
-            self.singular_values.extend(singular_values_of_columns(&mut columns, d.min(count))?);
+            if self.kept < d.min(count) {
+                let operator = DenseMatrix::from_rows(columns.clone(), d.max(count))?;
+                let top = GolubKahan::new(&operator).tolerance(TOLERANCE).run::<f64>()?;
+                self.singular_values.push(top.values.first().copied().unwrap_or(0.0));
+            } else {
+                self.singular_values
+                    .extend(singular_values_of_columns(&mut columns, d.min(count))?);
+            }
         }
         Ok(())
     }

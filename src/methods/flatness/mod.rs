@@ -42,7 +42,7 @@ pub use adaptive::{AdaptiveCurvature, AdaptiveMonteCarlo, sigmoid_squared_error}
 pub use black_box::{DifferentiableMap, NetworkMap, Sensitivity, Squashed};
 pub use bounds::{Bounds, Chain, ConvBound};
 pub use geometry::Geometry;
-pub use jacobian::{JacobianGeometry, LogVolume};
+pub use jacobian::{JacobianGeometry, LogVolume, SingularValues};
 pub use layer::{LayerGeometry, OtherLayer};
 pub use relative_flatness::{LargestEigenvalues, RelativeFlatness};
 pub use report::{GeometryReport, OverLayers};

@@ -213,7 +213,7 @@ impl<T: Real, A: RectangularOperator<T> + ?Sized> Search<'_, T, A> {
             let mut sorted = self.found.values.clone();
             sorted.sort_unstable_by(|a, b| b.total_cmp(a));
             let least = sorted[wanted - 1];
-            let room = (self.columns - before).min(20).max(1);
+            let room = (self.columns - before).clamp(1, 20);
             end = self.search(1, room)?;
             let new = self.found.values.get(before..).unwrap_or(&[]);
             if new.iter().all(|&s| s <= least * (1.0 + self.tolerance)) {

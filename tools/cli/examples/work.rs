@@ -11,6 +11,7 @@ use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
 use convolution::{Conv, ConvGradient, ConvHvp};
+use hesse::flatness::{Geometry, LogVolume, OverLayers};
 use hesse::krylov::{Lanczos, LinearOperator, SparseOperator};
 use hesse::network::{
     Activation, Architecture, Dataset, Hessian, Loss, Network, Objective, Targets,
@@ -112,6 +113,9 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
     }
     if let Some(sizes) = name.strip_prefix("hvp_conv_") {
         return ConvHvp::<T>::new(Conv::parse(sizes)?).map(|work| Box::new(work) as _);
+    }
+    if let Some(sizes) = name.strip_prefix("jacobian_measures_mlp_") {
+        return JacobianMeasures::<T>::new(Mlp::parse(sizes)?).map(|work| Box::new(work) as _);
     }
     if name == "eigsh_ball_laplacian_10" && T::NAME == "f64" {
         let laplacian = ball_laplacian()?;
@@ -374,6 +378,38 @@ impl<T: Real> Work for MlpHvp<T> {
     fn answer(&self) -> Vec<f64> {
         let n = self.hessian.dimension();
         self.products.chunks_exact(n).flat_map(|product| self.mlp.answer(product)).collect()
+    }
+}
+
+/// S, MLS, NMLS, mean log volume and mean local dimension from one stacked pass.
+struct JacobianMeasures<T: Real> {
+    network: Network<T>,
+    theta: Vec<T>,
+    inputs: Vec<T>,
+    measures: Vec<f64>,
+}
+
+impl<T: Real> JacobianMeasures<T> {
+    fn new(mlp: Mlp) -> Option<Self> {
+        let inputs = uniform(1, mlp.batch * mlp.sizes[0]);
+        let theta = mlp.parameters(10, 30, true);
+        Some(Self { network: mlp.network()?, theta, inputs, measures: Vec::new() })
+    }
+
+    fn measure(&self) -> hesse::Result<Vec<f64>> {
+        let geometry = Geometry::of_rows(&self.network, &self.theta, &self.inputs)?;
+        let r = geometry.adaptive(false).run()?;
+        let nmls = r.nmls(OverLayers::Sum)?;
+        Ok(vec![r.trace(), r.mls(), nmls, r.log_volume(LogVolume::All)?, r.local_dimension()?])
+    }
+}
+
+impl<T: Real> Work for JacobianMeasures<T> {
+    fn run(&mut self) {
+        self.measures = self.measure().unwrap_or_default();
+    }
+    fn answer(&self) -> Vec<f64> {
+        self.measures.clone()
     }
 }
 
