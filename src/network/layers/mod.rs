@@ -1,13 +1,28 @@
 //! The layers.
 
 mod activation;
+mod affine;
+mod attention;
+mod batch_norm;
 mod dense;
+mod embedding;
 mod flatten;
+mod layer_norm;
+mod parallel;
+mod patch_embedding;
 mod residual;
 mod sequential;
+mod tokens;
 
 pub use activation::Elementwise;
+pub use attention::{Attention, AttentionMask};
+pub use batch_norm::{BatchNorm, BatchStatistics};
 pub use dense::Dense;
+pub use embedding::Embedding;
 pub use flatten::Flatten;
+pub use layer_norm::LayerNorm;
+pub use parallel::{Parallel, ParallelPart};
+pub use patch_embedding::PatchEmbedding;
 pub use residual::Residual;
 pub use sequential::Sequential;
+pub use tokens::{ClassToken, MeanTokens, PositionalEmbedding, Slice};
