@@ -81,7 +81,7 @@ impl Attention {
                 format!("{input_shape:?}"),
             ));
         };
-        if tokens == 0 || triple == 0 || triple % 3 != 0 {
+        if tokens == 0 || triple == 0 || !triple.is_multiple_of(3) {
             return Err(Error::range(
                 "attention: input shape",
                 "[tokens, 3 width], not empty",
@@ -181,7 +181,7 @@ impl Attention {
 }
 
 fn head_width(width: usize, heads: usize) -> Result<usize> {
-    if heads == 0 || width == 0 || width % heads != 0 {
+    if heads == 0 || width == 0 || !width.is_multiple_of(heads) {
         return Err(Error::range(
             "attention: heads",
             format!("a divisor of the width {width}"),
