@@ -12,7 +12,7 @@ use crate::{Error, Real, Result};
 /// y(p) = W patch(p) + b for the square patches that tile an image: `[channels, height, width]` to
 /// `[tokens, outputs]`, tokens row by row of the image (Dosovitskiy et al. 2021).
 ///
-/// Parameters: `weight` outputs × (channels · patch²), a patch being [channel][row][column], and
+/// Parameters: `weight` outputs × (channels · patch²), a patch being `[channel][row][column]`, and
 /// `bias`: those of a convolution whose stride is its width. The patches of a shard are gathered into
 /// rows once, then every pass is the one product of [`Dense`].
 #[derive(Clone, Debug)]
