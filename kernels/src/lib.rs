@@ -9,11 +9,13 @@
 //! functions of `hesse` have checked them before and return errors.
 
 pub mod activation;
+pub mod attention;
 mod compiled;
 pub mod elementary;
 pub mod gemm;
 mod isa;
 mod lanes;
+pub mod layer_norm;
 pub mod level1;
 pub mod loss;
 mod missing;
@@ -26,6 +28,7 @@ pub mod peak;
 pub mod philox;
 pub mod pool;
 mod real;
+mod row;
 mod window;
 
 pub use isa::{Isa, IsaError};

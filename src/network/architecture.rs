@@ -1,15 +1,21 @@
 //! A network as data: what a file describes and a builder writes.
 
+mod tokens;
+
 use hesse_kernels::activation::Activation;
 use serde::{Deserialize, Serialize};
 
 use super::layer::{Layer, features};
 use super::layers::{
-    AveragePool, Convolution, ConvolutionShape, Dense, Elementwise, Flatten, GlobalAveragePool,
-    MaxPool, Recurrent, Residual, Sequential,
+    Attention, AttentionMask, AveragePool, BatchNorm, BatchStatistics, ClassToken, Convolution,
+    ConvolutionShape, Dense, Elementwise, Embedding, Flatten, GlobalAveragePool, LayerNorm,
+    MaxPool, MeanTokens, Parallel, ParallelPart, PatchEmbedding, PositionalEmbedding, Recurrent,
+    Residual, Sequential, Slice,
 };
 use super::{Initializer, Network};
 use crate::{Error, Real, Result};
+
+pub use tokens::VisionTransformer;
 
 /// The shape of the input and the layers that follow, which take their input shapes from what is
 /// before them.
@@ -141,7 +147,110 @@ pub enum LayerSpec {
         /// The branch.
         #[serde(rename = "layer")]
         layers: Vec<LayerSpec>,
+        /// Layers of the shortcut; the input itself where there are none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        shortcut: Vec<LayerSpec>,
+        /// Whether the branch is added to the last features of its input alone.
+        #[serde(default, skip_serializing_if = "is_false")]
+        onto_last_features: bool,
     },
+    /// [`LayerNorm`].
+    LayerNorm {
+        /// Number of last axes that are normalised together; 1 unless given.
+        #[serde(default = "one")]
+        axes: usize,
+        /// ε; 1e-5 unless given.
+        #[serde(default = "norm_epsilon")]
+        epsilon: f64,
+        /// Whether there are scale and shift; yes unless given.
+        #[serde(default = "yes")]
+        affine: bool,
+    },
+    /// [`Attention`]; cross attention where there are tokens of a memory.
+    Attention {
+        /// Number of heads.
+        heads: usize,
+        /// Which keys a query may attend to; all unless given.
+        #[serde(default)]
+        mask: AttentionMask,
+        /// Tokens of the memory, none for self attention.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        memory: usize,
+        /// Tokens that attend to the memory.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        tokens: usize,
+    },
+    /// [`BatchNorm`].
+    BatchNorm {
+        /// ε; 1e-5 unless given.
+        #[serde(default = "norm_epsilon")]
+        epsilon: f64,
+        /// Whether there are scale and shift; yes unless given.
+        #[serde(default = "yes")]
+        affine: bool,
+        /// Statistics of evaluation; those of the batch, as in training, unless given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        statistics: Option<BatchStatistics>,
+    },
+    /// [`Embedding`].
+    Embedding {
+        /// Rows of the table.
+        vocabulary: usize,
+        /// Numbers in a row.
+        width: usize,
+    },
+    /// [`PatchEmbedding`].
+    PatchEmbedding {
+        /// Pixels along a side of a patch.
+        patch: usize,
+        /// Numbers that a patch becomes.
+        outputs: usize,
+        /// Whether there is a bias; yes unless given.
+        #[serde(default = "yes")]
+        bias: bool,
+        /// How weights start.
+        #[serde(default)]
+        initializer: Initializer,
+    },
+    /// [`PositionalEmbedding`].
+    PositionalEmbedding {},
+    /// [`ClassToken`].
+    ClassToken {},
+    /// [`MeanTokens`].
+    MeanTokens {},
+    /// [`Slice`].
+    Slice {
+        /// The first of the features that are taken; 0 unless given.
+        #[serde(default)]
+        first: usize,
+        /// Their shape.
+        shape: Vec<usize>,
+    },
+    /// The same layers several times, each time with parameters of their own.
+    Repeat {
+        /// How many times, up to 1024.
+        times: usize,
+        /// Layers that keep the shape; no repetition among them.
+        #[serde(rename = "layer")]
+        layers: Vec<LayerSpec>,
+    },
+    /// [`Parallel`].
+    Parallel {
+        /// The parts, in the order of their features.
+        #[serde(rename = "part")]
+        parts: Vec<PartSpec>,
+    },
+}
+
+/// One part of [`LayerSpec::Parallel`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartSpec {
+    /// Shape of its features.
+    pub input: Vec<usize>,
+    /// Its layers; without any, its features pass unchanged.
+    #[serde(default, rename = "layer", skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerSpec>,
 }
 
 fn identity() -> Activation {
@@ -154,6 +263,14 @@ fn tanh() -> Activation {
 
 fn yes() -> bool {
     true
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 fn one() -> usize {
@@ -211,6 +328,10 @@ mod optional_pair {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[usize; 2]>, D::Error> {
         Option::<Extent>::deserialize(from).map(|extent| extent.map(Into::into))
     }
+}
+
+fn norm_epsilon() -> f64 {
+    1e-5
 }
 
 /// Activations by the text that [`Activation`] displays and parses, such as `tanh`.
@@ -329,7 +450,13 @@ impl Architecture {
     /// Adds a branch that is added to its own input.
     #[must_use]
     pub fn residual(self, layers: Vec<LayerSpec>) -> Self {
-        self.layer(LayerSpec::Residual { layers })
+        self.layer(LayerSpec::residual(layers))
+    }
+
+    /// Adds a branch that is added to a shortcut.
+    #[must_use]
+    pub fn residual_with_shortcut(self, layers: Vec<LayerSpec>, shortcut: Vec<LayerSpec>) -> Self {
+        self.layer(LayerSpec::Residual { layers, shortcut, onto_last_features: false })
     }
 
     /// The network.
@@ -347,6 +474,9 @@ impl Architecture {
         Ok(Network::new(compose(&self.input, &self.layers)?))
     }
 }
+
+/// Most repetitions of layers.
+const MOST_TIMES: usize = 1024;
 
 fn compose<T: Real>(input: &[usize], specs: &[LayerSpec]) -> Result<Sequential<T>> {
     let mut layers: Vec<Box<dyn Layer<T>>> = Vec::new();
@@ -401,8 +531,75 @@ fn compose<T: Real>(input: &[usize], specs: &[LayerSpec]) -> Result<Sequential<T
                     .recurrent_initializer(*recurrent_initializer)
                     .input_initializer(*input_initializer),
             ),
-            LayerSpec::Residual { layers } => {
-                Box::new(Residual::new(Box::new(compose(shape, layers)?))?)
+            LayerSpec::Residual { layers, shortcut, onto_last_features } => {
+                let branch = Box::new(compose(shape, layers)?);
+                Box::new(match (shortcut.is_empty(), onto_last_features) {
+                    (true, false) => Residual::new(branch)?,
+                    (true, true) => Residual::onto_last_features(branch)?,
+                    (false, false) => {
+                        Residual::with_shortcut(branch, Box::new(compose(shape, shortcut)?))?
+                    }
+                    (false, true) => {
+                        let expected = "none where the branch is added to the last features";
+                        return Err(Error::range("residual: shortcut", expected, "one"));
+                    }
+                })
+            }
+            LayerSpec::LayerNorm { axes, epsilon, affine } => {
+                Box::new(LayerNorm::new(shape)?.axes(*axes)?.epsilon(*epsilon)?.affine(*affine))
+            }
+            LayerSpec::Attention { heads, mask, memory: 0, tokens: 0 } => {
+                Box::new(Attention::new(shape, *heads)?.mask(mask.clone())?)
+            }
+            LayerSpec::Attention { heads, mask, memory, tokens } => {
+                let rows = memory.saturating_mul(2).saturating_add(*tokens).max(1);
+                let width = features(shape) / rows;
+                let layer = Attention::cross(shape, *memory, *tokens, width, *heads)?;
+                Box::new(layer.mask(mask.clone())?)
+            }
+            LayerSpec::BatchNorm { epsilon, affine, statistics } => {
+                let layer = BatchNorm::new(shape)?.epsilon(*epsilon)?.affine(*affine);
+                Box::new(match statistics {
+                    Some(statistics) => layer.statistics(statistics.clone())?,
+                    None => layer,
+                })
+            }
+            LayerSpec::Embedding { vocabulary, width } => {
+                Box::new(Embedding::new(shape, *vocabulary, *width)?)
+            }
+            LayerSpec::PatchEmbedding { patch, outputs, bias, initializer } => {
+                let layer = PatchEmbedding::new(shape, *patch, *outputs)?;
+                Box::new(layer.bias(*bias).initializer(*initializer))
+            }
+            LayerSpec::PositionalEmbedding {} => Box::new(PositionalEmbedding::new(shape)?),
+            LayerSpec::ClassToken {} => Box::new(ClassToken::new(shape)?),
+            LayerSpec::MeanTokens {} => Box::new(MeanTokens::new(shape)?),
+            LayerSpec::Slice { first, shape: part } => Box::new(Slice::new(shape, *first, part)?),
+            LayerSpec::Repeat { times, layers: repeated } => {
+                if !(1..=MOST_TIMES).contains(times) {
+                    return Err(Error::range("repeat: times", format!("1 to {MOST_TIMES}"), times));
+                }
+                if repeated.iter().any(|layer| matches!(layer, LayerSpec::Repeat { .. })) {
+                    return Err(Error::range("repeat: layers", "no repetition", "one"));
+                }
+                let shape = shape.to_vec();
+                for _ in 0..*times {
+                    let once = compose(&shape, repeated)?;
+                    if once.output_shape() != shape {
+                        return Err(Error::shape("repeat: output", shape, once.output_shape()));
+                    }
+                    layers.extend(once.into_layers());
+                }
+                continue;
+            }
+            LayerSpec::Parallel { parts } => {
+                let parts = parts.iter().map(|part| {
+                    if part.layers.is_empty() {
+                        return Ok(ParallelPart::Unchanged(features(&part.input)));
+                    }
+                    Ok(ParallelPart::Layer(Box::new(compose(&part.input, &part.layers)?)))
+                });
+                Box::new(Parallel::new(shape, parts.collect::<Result<_>>()?)?)
             }
         };
         layers.push(layer);

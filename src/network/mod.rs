@@ -45,12 +45,11 @@
 //! gradient; over a shard that is one product with time × samples rows. [`layers::Recurrent`] is such
 //! a layer; `tests/recurrent` holds it to a reference and to its equations step by step.
 //!
-//! *An encoder-decoder* is one layer around two compositions: its state has a child for each, its
-//! parameters are those of the encoder followed by those of the decoder, and its input holds source
-//! and target side by side. The features between decoder blocks are (memory, x): a cross-attention
-//! block reads both, passes the memory on unchanged, and adds its error of the memory to the one that
-//! comes from above; the layer around them hands the memory's total error to the encoder. The same
-//! rule gives the tangents. Nothing outside the layer changes.
+//! *An encoder-decoder* holds source and target side by side in its input. [`layers::Parallel`] runs
+//! the encoder on the source and passes the target on; the features between decoder blocks are
+//! (memory, x). A cross-attention block ([`LayerSpec::cross_attention`]) is a branch that reads both
+//! and is added to x alone, so the memory passes on unchanged, and its error is what comes from above
+//! plus what each block adds. `tests/layers.rs` holds one to a reference.
 
 mod architecture;
 mod data;
@@ -68,7 +67,7 @@ mod parameters;
 mod sweep;
 mod training;
 
-pub use architecture::{Architecture, LayerSpec};
+pub use architecture::{Architecture, LayerSpec, PartSpec, VisionTransformer};
 pub use data::{Dataset, Targets};
 pub use hesse_kernels::activation::Activation;
 pub use initializer::Initializer;

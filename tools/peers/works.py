@@ -359,6 +359,84 @@ for dtype, real in (("f32", np.float32), ("f64", np.float64)):
     work("hvp_conv_3_32_64_128_B128", dtype, tolerance, torch=make(torch_conv_hvp))
 
 
+# ------------------------------------------------------------------ a small vision transformer
+@dataclass
+class VisionTransformer:
+    """Cross entropy of the transformer `VisionTransformer::tiny` on images, labels and tangents that both
+    sides make alike: patches of 4, 192 wide, six blocks of three heads, 768 hidden units, exact GELU.
+
+    Stream 1: images (B x 3 x 32 x 32). Stream 2: labels, the class of the largest of ten values.
+    Array number k of the parameters, in our order: stream 1000 + k times 1/sqrt(inputs) for weights, 0.1
+    for the others, plus 1 for the scales of norms; its tangent: stream 2000 + k.
+    """
+
+    batch: int
+    dtype: type
+
+    def __post_init__(self):
+        w, h = 192, 768
+        norm = [("scale", (w,)), ("shift", (w,))]
+        dense = lambda o, i: [("weight", (o, i)), ("bias", (o,))]
+        block = norm + dense(3 * w, w) + dense(w, w) + norm + dense(h, w) + dense(w, h)
+        arrays = dense(w, 48) + [("token", (w,)), ("position", (65, w))] + 6 * block + norm + dense(10, w)
+        self.x = uniform(1, self.batch, 3, 32, 32, dtype=self.dtype)
+        self.y = uniform(2, self.batch, 10).argmax(1)
+        self.theta, self.tangents = [], []
+        for k, (kind, shape) in enumerate(arrays):
+            values = uniform(1000 + k, *shape) * (shape[-1] ** -0.5 if kind == "weight" else 0.1)
+            self.theta.append((values + (kind == "scale")).astype(self.dtype))
+            self.tangents.append(uniform(2000 + k, *shape, dtype=self.dtype))
+
+    answer = staticmethod(Mlp.answer)
+
+
+def torch_vit_loss(torch, vit):
+    f = torch.nn.functional
+    x = torch.tensor(vit.x).reshape(-1, 3, 8, 4, 8, 4).permute(0, 2, 4, 1, 3, 5).reshape(-1, 64, 48).contiguous()
+    y = torch.tensor(vit.y)
+
+    def loss(parameters):
+        p = iter(parameters)
+        linear = lambda h: f.linear(h, next(p), next(p))
+        norm = lambda h: f.layer_norm(h, (192,), next(p), next(p))
+        h = linear(x)
+        token = next(p).expand(h.shape[0], 1, 192)
+        h = torch.cat([token, h], 1) + next(p)
+        for _ in range(6):
+            qkv = linear(norm(h)).reshape(-1, 65, 3, 3, 64).permute(2, 0, 3, 1, 4)
+            q, k, v = qkv.unbind(0)
+            a = torch.softmax(q @ k.transpose(-2, -1) / 8.0, -1)
+            h = h + linear((a @ v).transpose(1, 2).reshape(-1, 65, 192))
+            h = h + linear(f.gelu(linear(norm(h))))
+        return f.cross_entropy(linear(norm(h[:, 0])), y)
+
+    return loss
+
+
+def torch_vit_gradient(vit):
+    torch = package("torch")
+    p = [torch.tensor(a, requires_grad=True) for a in vit.theta]
+    loss = torch_vit_loss(torch, vit)
+    return lambda: torch.autograd.grad(loss(p), p), vit.answer
+
+
+def torch_vit_hvp(vit):
+    """Double backward with the graph of the gradient kept between products."""
+    torch = package("torch")
+    p = [torch.tensor(a, requires_grad=True) for a in vit.theta]
+    v = [torch.tensor(a) for a in vit.tangents]
+    gradient = torch.autograd.grad(torch_vit_loss(torch, vit)(p), p, create_graph=True)
+    return lambda: torch.autograd.grad(gradient, p, v, retain_graph=True), vit.answer
+
+
+for dtype, real, tolerance in (("f32", np.float32, 1e-4), ("f64", np.float64, 1e-11)):
+    # 64 images in single precision are the work to beat; in double a few are enough to compare numbers.
+    batch = {"f32": 64, "f64": 8}[dtype]
+    make = lambda f, b=batch, r=real: lambda: f(VisionTransformer(b, r))
+    work(f"gradient_vit_B{batch}", dtype, tolerance, torch=make(torch_vit_gradient))
+    work(f"hvp_vit_B{batch}", dtype, tolerance, torch=make(torch_vit_hvp))
+
+
 # ------------------------------------------------------------------ eigenvalues of a voxel Laplacian
 def ball_laplacian():
     """Graph Laplacian of the voxels of an 80^3 grid closer than 38 to voxel (40, 40, 40)."""

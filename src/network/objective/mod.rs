@@ -14,7 +14,8 @@ pub(crate) use shard::Samples;
 use shard::{Pool, Primal, Shards, Workspace};
 
 use super::data::{Dataset, check_samples};
-use super::layer::{Gradients, Keep};
+use super::layer::{Gradients, Keep, Layer};
+use super::layers::BatchStatistics;
 use super::loss::{PreparedTargets, Scales};
 use super::{Loss, Network, Reduction};
 use crate::error::check_finite;
@@ -65,11 +66,14 @@ impl<'a, T: Real> Objective<'a, T> {
     /// The loss of `network` on all of `data`, averaged over samples.
     ///
     /// # Errors
-    /// Another number of features than the network's inputs, targets that do not fit the loss.
+    /// Another number of features than the network's inputs, inputs that its first layer refuses
+    /// (see [`Layer::check_input`]), targets that do not fit the
+    /// loss.
     pub fn new(network: &'a Network<T>, data: &'a Dataset<T>, loss: Loss) -> Result<Self> {
         if data.features() != network.inputs() {
             return Err(Error::shape("inputs: features", network.inputs(), data.features()));
         }
+        network.layers().check_input(data.inputs())?;
         loss.check(data.targets(), network.outputs())?;
         Ok(Self {
             network,
@@ -232,9 +236,14 @@ impl<'a, T: Real> Objective<'a, T> {
     /// not applied.
     ///
     /// # Errors
-    /// A wrong number of parameters, NaN or infinities among them.
+    /// A wrong number of parameters, NaN or infinities among them; a network whose samples depend on
+    /// each other, so that none has a gradient of its own.
     pub fn per_sample_gradients(&self, parameters: &[T]) -> Result<Vec<T>> {
         self.check(parameters)?;
+        if self.network.layers().couples_samples() {
+            let expected = "a network without statistics of the batch";
+            return Err(Error::range("gradients of single samples", expected, "one with them"));
+        }
         let length = parameters.len();
         let mut rows = vec![T::ZERO; length * self.data.len()];
         parallel::for_each_piece(&mut rows, length.max(1), |sample, row| {
@@ -245,6 +254,24 @@ impl<'a, T: Real> Objective<'a, T> {
             });
         });
         Ok(rows)
+    }
+
+    /// Mean and variance of every channel that a layer of the network normalises by those of the
+    /// batch, at θ and over all samples, layer by layer. One forward pass.
+    ///
+    /// # Errors
+    /// A wrong number of parameters, NaN or infinities among them.
+    pub fn batch_statistics(&self, parameters: &[T]) -> Result<Vec<BatchStatistics>> {
+        self.check(parameters)?;
+        let mut statistics = Vec::new();
+        if self.network.layers().couples_samples() {
+            self.workspaces.with(|work| {
+                let samples = Samples::Range(0..self.data.len());
+                self.forward(parameters, &samples, Keep::Outputs, &mut work.primal);
+                self.network.layers().batch_statistics(&work.primal.state, &mut statistics);
+            });
+        }
+        Ok(statistics)
     }
 
     /// f(xᵢ; θ) of every sample, n × N, row-major.
@@ -339,7 +366,6 @@ impl<'a, T: Real> Objective<'a, T> {
     }
 
     fn forward(&self, parameters: &[T], samples: &Samples<'_>, keep: Keep, primal: &mut Primal<T>) {
-        use super::layer::Layer;
         let input = primal.gathered.gather(&self.data, samples);
         primal.outputs.resize(samples.len() * self.network.outputs(), T::ZERO);
         let outputs = &mut primal.outputs;
@@ -357,7 +383,7 @@ impl<'a, T: Real> Objective<'a, T> {
         gradient: Option<&mut [T]>,
         work: &mut Workspace<T>,
     ) -> f64 {
-        use super::layer::{Adjoint, Layer};
+        use super::layer::Adjoint;
         let Workspace { primal, error, scratch, .. } = work;
         self.forward(parameters, samples, keep, primal);
         let second = keep == Keep::SecondOrder;

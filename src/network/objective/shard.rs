@@ -15,13 +15,14 @@ const WIDEST_ARRAY: usize = 2 << 20;
 /// Bytes that the primal state of a shard may take: a thread works on one, also where nothing is kept.
 /// Layers over time have states that are far larger than their inputs and outputs.
 const LARGEST_STATE: usize = 64 << 20;
-/// Largest and smallest number of samples in a shard: products with fewer rows are slow.
+/// Largest number of samples in a shard, and smallest number of rows that a weight meets there, which
+/// are several a sample where it acts on tokens or at positions: products with fewer rows are slow.
 const MOST_SAMPLES: usize = 256;
-const FEWEST_SAMPLES: usize = 8;
-/// Samples of a leaf of the gradient's sum. Adding two partial gradients moves 3 numbers for every
-/// parameter, against about 12 flops for every parameter and sample of a Hessian product, so that
-/// the additions cost a few parts in a hundred of the work at this size.
-const LEAF_SAMPLES: usize = 512;
+const FEWEST_ROWS: usize = 8;
+/// Most samples, and rows, of a leaf of the gradient's sum. Adding two partial gradients moves 3
+/// numbers for every parameter, against about 12 flops for every parameter and row of a Hessian
+/// product, so that the additions cost a few parts in a hundred of the work at this size.
+const LEAF_ROWS: usize = 512;
 
 /// The samples of one pass.
 #[derive(Clone)]
@@ -50,15 +51,18 @@ pub(super) struct Shards {
 
 impl Shards {
     pub(super) fn new<T: Real>(network: &Network<T>, samples: usize) -> Self {
-        let size = if network.layers().couples_samples() {
+        let layers = network.layers();
+        // Rows that the weights meet in one sample, in the mean over the weights.
+        let rows = (layers.multiplications() / network.parameter_count().max(1)).max(1);
+        let size = if layers.couples_samples() {
             samples
         } else {
-            let widest = widest(network) * size_of::<T>();
+            let widest = layers.widest_features() * size_of::<T>();
             let state = bytes_of(network, 1);
             let most = (WIDEST_ARRAY / widest.max(1)).min(LARGEST_STATE / state.max(1)).max(1);
-            (1 << most.ilog2()).clamp(FEWEST_SAMPLES, MOST_SAMPLES)
+            (1 << most.ilog2()).clamp(FEWEST_ROWS.div_ceil(rows), MOST_SAMPLES)
         };
-        Self { samples, size, per_leaf: LEAF_SAMPLES.div_ceil(size.max(1)) }
+        Self { samples, size, per_leaf: LEAF_ROWS.div_ceil(rows).div_ceil(size.max(1)) }
     }
 
     /// Number of shards.
@@ -117,13 +121,6 @@ impl Shards {
         };
         parallel::reduce(leaves, leaf, merge).unwrap_or_default()
     }
-}
-
-/// Most features of one sample at any boundary of the network's outermost layers.
-fn widest<T: Real>(network: &Network<T>) -> usize {
-    let product = |shape: &[usize]| shape.iter().product::<usize>();
-    let layers = network.layers().layers().iter();
-    layers.map(|l| product(l.output_shape())).fold(network.inputs(), usize::max)
 }
 
 /// Bytes of the primal state of `samples` samples.

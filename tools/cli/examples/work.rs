@@ -15,6 +15,7 @@ use hesse::flatness::{Geometry, LogVolume, OverLayers};
 use hesse::krylov::{Lanczos, LinearOperator, SparseOperator};
 use hesse::network::{
     Activation, Architecture, Dataset, Hessian, Loss, Network, Objective, Targets,
+    VisionTransformer,
 };
 use hesse::optimize::{Optimizer, Sgd, SgdOptions};
 use hesse::sprs::TriMat;
@@ -117,6 +118,12 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
     if let Some(sizes) = name.strip_prefix("jacobian_measures_mlp_") {
         return JacobianMeasures::<T>::new(Mlp::parse(sizes)?).map(|work| Box::new(work) as _);
     }
+    if let Some(batch) = name.strip_prefix("gradient_vit_B") {
+        return VitGradient::<T>::new(batch.parse().ok()?).map(|work| Box::new(work) as _);
+    }
+    if let Some(batch) = name.strip_prefix("hvp_vit_B") {
+        return VitHvp::<T>::new(batch.parse().ok()?).map(|work| Box::new(work) as _);
+    }
     if name == "eigsh_ball_laplacian_10" && T::NAME == "f64" {
         let laplacian = ball_laplacian()?;
         let start = uniform(1, laplacian.dimension());
@@ -214,6 +221,14 @@ impl<T: Real> Work for Normals<T> {
     }
 }
 
+/// The class of the largest of `classes` values of stream 2, for each sample.
+fn labels(batch: usize, classes: usize) -> Vec<usize> {
+    let scores = uniform::<f64>(2, batch * classes);
+    let largest =
+        |row: &[f64]| (1..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best });
+    scores.chunks_exact(classes).map(largest).collect()
+}
+
 /// The perceptron of `works.py`. Its weights are inputs × outputs, ours outputs × inputs.
 #[derive(Clone)]
 struct Mlp {
@@ -235,11 +250,7 @@ impl Mlp {
 
     fn data<T: Real>(&self) -> Option<Dataset<T>> {
         let (inputs, outputs) = (self.sizes[0], *self.sizes.last()?);
-        let scores = uniform::<f64>(2, self.batch * outputs);
-        let largest = |row: &[f64]| {
-            (1..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best })
-        };
-        let classes = scores.chunks_exact(outputs).map(largest).collect();
+        let classes = labels(self.batch, outputs);
         let x = uniform(1, self.batch * inputs);
         Dataset::from_rows(x, inputs, Targets::Classes(classes)).ok()
     }
@@ -410,6 +421,95 @@ impl<T: Real> Work for JacobianMeasures<T> {
     }
     fn answer(&self) -> Vec<f64> {
         self.measures.clone()
+    }
+}
+
+/// The vision transformer of `works.py`, whose arrays are ours in our order.
+struct Vit<T: Real> {
+    objective: &'static Objective<'static, T>,
+    theta: Vec<T>,
+    tangent: Vec<T>,
+}
+
+impl<T: Real> Vit<T> {
+    fn new(batch: usize) -> Option<Self> {
+        let network: &Network<T> =
+            Box::leak(Box::new(VisionTransformer::tiny().architecture().build().ok()?));
+        let classes = labels(batch, network.outputs());
+        let inputs = uniform(1, batch * network.inputs());
+        let data = Dataset::from_rows(inputs, network.inputs(), Targets::Classes(classes)).ok()?;
+        let data = Box::leak(Box::new(data));
+        let objective = Objective::new(network, data, Loss::CrossEntropy).ok()?;
+        let (mut theta, mut tangent) = (Vec::new(), Vec::new());
+        for (k, spec) in (0..).zip(network.parameter_specs()) {
+            let kind = spec.name.rsplit('.').next()?;
+            let inputs = *spec.shape.last()? as f64;
+            let scale = if kind == "weight" { inputs.powf(-0.5) } else { 0.1 };
+            let mean = if kind == "scale" { 1.0 } else { 0.0 };
+            let values = uniform::<f64>(1000 + k, spec.len());
+            theta.extend(values.iter().map(|x| T::from_f64(x * scale + mean)));
+            tangent.extend(uniform::<T>(2000 + k, spec.len()));
+        }
+        Some(Self { objective: Box::leak(Box::new(objective)), theta, tangent })
+    }
+
+    /// Each array summed with the weights of stream 90.
+    fn answer(objective: &Objective<'_, T>, vector: &[T]) -> Vec<f64> {
+        let mut rest = vector;
+        let specs = objective.network().parameter_specs().iter();
+        specs
+            .map(|spec| {
+                let (array, behind) = rest.split_at(spec.len());
+                rest = behind;
+                let u = uniform::<f64>(90, spec.len());
+                array.iter().zip(u).map(|(x, u)| x.to_f64() * u).sum()
+            })
+            .collect()
+    }
+}
+
+struct VitGradient<T: Real> {
+    vit: Vit<T>,
+    gradient: Vec<T>,
+}
+
+impl<T: Real> VitGradient<T> {
+    fn new(batch: usize) -> Option<Self> {
+        let vit = Vit::new(batch)?;
+        Some(Self { gradient: vec![T::ZERO; vit.theta.len()], vit })
+    }
+}
+
+impl<T: Real> Work for VitGradient<T> {
+    fn run(&mut self) {
+        let loss = self.vit.objective.gradient(&self.vit.theta, &mut self.gradient);
+        assert!(loss.is_ok(), "{loss:?}");
+    }
+    fn answer(&self) -> Vec<f64> {
+        Vit::answer(self.vit.objective, &self.gradient)
+    }
+}
+
+struct VitHvp<T: Real> {
+    vit: Vit<T>,
+    hessian: Hessian<'static, 'static, 'static, T>,
+    product: Vec<T>,
+}
+
+impl<T: Real> VitHvp<T> {
+    fn new(batch: usize) -> Option<Self> {
+        let vit = Vit::new(batch)?;
+        let point = Box::leak(Box::new(vit.objective.at(&vit.theta).ok()?));
+        Some(Self { product: vec![T::ZERO; vit.theta.len()], hessian: point.hessian(), vit })
+    }
+}
+
+impl<T: Real> Work for VitHvp<T> {
+    fn run(&mut self) {
+        self.hessian.apply(&self.vit.tangent, &mut self.product);
+    }
+    fn answer(&self) -> Vec<f64> {
+        Vit::answer(self.vit.objective, &self.product)
     }
 }
 

@@ -80,10 +80,15 @@ fn sizes(architecture: &Architecture) -> Result<(), String> {
     let mut parameters = 0;
     let shape = architecture.input.clone();
     product(&shape)?;
-    walk(shape, &architecture.layers, &mut parameters)
+    walk(shape, &architecture.layers, &mut parameters).map(|_| ())
 }
 
-fn walk(mut shape: Vec<usize>, layers: &[LayerSpec], parameters: &mut usize) -> Result<(), String> {
+/// The shape behind the layers.
+fn walk(
+    mut shape: Vec<usize>,
+    layers: &[LayerSpec],
+    parameters: &mut usize,
+) -> Result<Vec<usize>, String> {
     for layer in layers {
         match layer {
             LayerSpec::Dense { outputs, .. } => {
@@ -129,10 +134,83 @@ fn walk(mut shape: Vec<usize>, layers: &[LayerSpec], parameters: &mut usize) -> 
             }
             LayerSpec::GlobalAveragePool {} => shape.truncate(1),
             LayerSpec::Flatten {} => shape = vec![product(&shape)?],
-            LayerSpec::Residual { layers } => walk(shape.clone(), layers, parameters)?,
+            LayerSpec::Residual { layers, shortcut, onto_last_features } => {
+                let behind = walk(shape.clone(), layers, parameters)?;
+                walk(shape.clone(), shortcut, parameters)?;
+                if !onto_last_features {
+                    shape = behind;
+                }
+            }
+            LayerSpec::LayerNorm { axes, affine: true, .. } => {
+                let last = shape.iter().rev().take(*axes).copied().collect::<Vec<_>>();
+                count(parameters, &[2, product(&last)?])?;
+            }
+            LayerSpec::Attention { heads, memory, tokens, .. } => {
+                let (queries, keys) = match (memory, tokens) {
+                    (0, 0) => {
+                        (shape.first().copied().unwrap_or(0), shape.first().copied().unwrap_or(0))
+                    }
+                    _ => (*tokens, *memory),
+                };
+                product(&[*heads, queries, keys])?;
+                let rows = match memory {
+                    0 => 3 * queries,
+                    _ => product(&[2, keys])?.saturating_add(queries),
+                };
+                shape = vec![queries, product(&shape)? / rows.max(1)];
+            }
+            LayerSpec::BatchNorm { affine: true, .. } => {
+                count(parameters, &[2, shape.first().copied().unwrap_or(0)])?;
+            }
+            LayerSpec::Embedding { vocabulary, width } => {
+                count(parameters, &[*vocabulary, *width])?;
+                shape.push(*width);
+                product(&shape)?;
+            }
+            LayerSpec::PatchEmbedding { patch, outputs, .. } => {
+                // What does not fit is for the layer to say.
+                let [channels, height, width] = shape[..] else { return Ok(shape) };
+                count(parameters, &[product(&[channels, *patch, *patch])? + 1, *outputs])?;
+                let side = (*patch).max(1);
+                shape = vec![product(&[height / side, width / side])?, *outputs];
+                product(&shape)?;
+            }
+            LayerSpec::PositionalEmbedding {} => count(parameters, &shape)?,
+            LayerSpec::ClassToken {} => {
+                count(parameters, &[shape.last().copied().unwrap_or(0)])?;
+                if let Some(tokens) = shape.first_mut() {
+                    *tokens += 1;
+                }
+                product(&shape)?;
+            }
+            LayerSpec::MeanTokens {} => shape = shape.last().copied().into_iter().collect(),
+            LayerSpec::Slice { shape: part, .. } => {
+                product(part)?;
+                shape.clone_from(part);
+            }
+            LayerSpec::Repeat { times, layers } => {
+                let mut once = 0;
+                walk(shape.clone(), layers, &mut once)?;
+                count(parameters, &[once, *times])?;
+            }
+            LayerSpec::Parallel { parts } => {
+                let mut outputs: usize = 0;
+                for part in parts {
+                    product(&part.input)?;
+                    let behind = product(&walk(part.input.clone(), &part.layers, parameters)?)?;
+                    outputs = within(outputs.checked_add(behind), "numbers in an array")?;
+                }
+                shape = vec![outputs];
+            }
             _ => {}
         }
     }
+    Ok(shape)
+}
+
+/// Adds to the number of parameters.
+fn count(parameters: &mut usize, factors: &[usize]) -> Result<(), String> {
+    *parameters = within(parameters.checked_add(product(factors)?), "parameters")?;
     Ok(())
 }
 
@@ -172,7 +250,7 @@ fn within(number: Option<usize>, what: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hesse::network::Activation;
+    use hesse::network::{Activation, VisionTransformer};
 
     fn read_text(text: &str) -> Result<hesse::network::Network<f64>, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -297,6 +375,24 @@ mod tests {
     }
 
     #[test]
+    fn the_small_vision_transformer_is_the_file_of_its_name() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/networks/vit_tiny.toml"));
+        let built = architecture(path).unwrap();
+        assert_eq!(built, VisionTransformer::tiny().architecture());
+        // 12 · 192² + 13 · 192 of a block, and what is before and behind the six of them.
+        let ends = 48 * 192 + 192 + 192 + 65 * 192 + 2 * 192 + 1930;
+        assert_eq!(read::<f32>(path).unwrap().parameter_count(), 6 * 444_864 + ends);
+    }
+
+    #[test]
+    fn a_residual_block_with_a_shortcut_is_read() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/networks/residual_block.toml"));
+        let network = read::<f64>(path).unwrap();
+        // Two maps and a projection without bias, three norms, and the readout.
+        assert_eq!(network.parameter_count(), 64 * 32 + 32 * 32 + 64 * 32 + 6 * 32 + 330);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
         let dense = "[[layer]]\ntype = \"dense\"\n";
         let cases = [
@@ -328,6 +424,26 @@ mod tests {
             (
                 format!("input = [9000000000]\n{dense}outputs = 9000000000"),
                 "numbers in an array: expected at most",
+            ),
+            (
+                "input = [4, 2]\n[[layer]]\ntype = \"embedding\"\nvocabulary = 90000\nwidth = 90000"
+                    .into(),
+                "numbers in an array: expected at most 2147483648, got 8100000000",
+            ),
+            (
+                "input = [4, 2]\n[[layer]]\ntype = \"repeat\"\ntimes = 5000\n[[layer.layer]]\n\
+                 type = \"layer_norm\""
+                    .into(),
+                "repeat: times: expected 1 to 1024, got 5000",
+            ),
+            (
+                "input = [9]\n[[layer]]\ntype = \"attention\"\nheads = 1".into(),
+                "attention: input shape: expected [tokens, 3 width], got [9]",
+            ),
+            (
+                "input = [3, 8, 8]\n[[layer]]\ntype = \"patch_embedding\"\npatch = 3\noutputs = 2"
+                    .into(),
+                "patch embedding: patch: expected a divisor of 8 and 8, got 3",
             ),
         ];
         for (text, message) in cases {
