@@ -10,6 +10,7 @@
 
 pub mod activation;
 mod compiled;
+pub mod distance;
 pub mod elementary;
 pub mod gemm;
 mod isa;
@@ -24,6 +25,7 @@ pub mod panel;
 pub mod peak;
 pub mod philox;
 mod real;
+pub mod smallest;
 
 pub use isa::{Isa, IsaError};
 pub use pulp;
