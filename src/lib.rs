@@ -5,6 +5,7 @@
 //! | Room | What it computes |
 //! |---|---|
 //! | [`krylov`] | what can be learned of an operator that can only be multiplied with vectors |
+//! | [`neighbors`] | exact nearest neighbours, their graphs and geodesics |
 //! | [`parallel`] | work in fixed shards, results in a fixed order: the same bits for any number of threads |
 //! | [`Error`] | what is wrong with an input: the thing, what was expected, what came |
 //! | [`Isa`], [`Real`] | the instruction set of the kernels, and the two storage types |
@@ -32,7 +33,7 @@ mod numerics;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
-pub use numerics::{krylov, optimize, parallel, random};
+pub use numerics::{krylov, neighbors, optimize, parallel, random};
 
 pub use faer;
 pub use sprs;

@@ -1,6 +1,7 @@
 //! Numerical methods that know nothing of networks or papers.
 
 pub mod krylov;
+pub mod neighbors;
 pub mod optimize;
 pub mod parallel;
 pub mod random;
