@@ -7,6 +7,7 @@
 //! | [`krylov`] | what can be learned of an operator that can only be multiplied with vectors |
 //! | [`neighbors`] | exact nearest neighbours, their graphs and geodesics |
 //! | [`parallel`] | work in fixed shards, results in a fixed order: the same bits for any number of threads |
+//! | [`statistics`] | spectra of covariances, participation ratios, ranks |
 //! | [`Error`] | what is wrong with an input: the thing, what was expected, what came |
 //! | [`Isa`], [`Real`] | the instruction set of the kernels, and the two storage types |
 //!
@@ -33,7 +34,7 @@ mod numerics;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
-pub use numerics::{krylov, neighbors, optimize, parallel, random};
+pub use numerics::{krylov, neighbors, optimize, parallel, random, statistics};
 
 pub use faer;
 pub use sprs;

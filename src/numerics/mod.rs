@@ -5,3 +5,4 @@ pub mod neighbors;
 pub mod optimize;
 pub mod parallel;
 pub mod random;
+pub mod statistics;
