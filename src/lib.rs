@@ -4,6 +4,7 @@
 //!
 //! | Room | What it computes |
 //! |---|---|
+//! | [`dimension`] | how many dimensions points occupy |
 //! | [`krylov`] | what can be learned of an operator that can only be multiplied with vectors |
 //! | [`neighbors`] | exact nearest neighbours, their graphs and geodesics |
 //! | [`parallel`] | work in fixed shards, results in a fixed order: the same bits for any number of threads |
@@ -29,11 +30,13 @@
 
 pub mod error;
 pub mod io;
+mod methods;
 pub mod network;
 mod numerics;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
+pub use methods::dimension;
 pub use numerics::{krylov, neighbors, optimize, parallel, random, statistics};
 
 pub use faer;
