@@ -74,7 +74,7 @@ fn estimates_of_the_reference() {
 /// Uniform points of the unit ball in d dimensions.
 fn ball(n: usize, d: usize, seed: u64) -> Mat<f64> {
     let stream = Stream::new(seed, "ball");
-    let (mut z, mut u) = (vec![0.0; n * d], vec![0.0; n]);
+    let (mut z, mut u) = (vec![0.0_f64; n * d], vec![0.0_f64; n]);
     stream.normals(0, &mut z);
     stream.child(1).uniforms(0, &mut u);
     Mat::from_fn(n, d, |i, j| {

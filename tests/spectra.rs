@@ -65,8 +65,18 @@ fn spectra_of_the_reference() {
             (RankRule::BrokenStick, "broken_stick"),
             (RankRule::Fan, "fan"),
         ] {
-            let rank = spectrum.rank(rule).unwrap();
-            assert_eq!(rank as f64, of(&format!("lpca_{what}"))[0], "{name} {what}");
+            let (rank, want) = (spectrum.rank(rule).unwrap(), of(&format!("lpca_{what}"))[0]);
+            let significant = spectrum.significant().len();
+            if what == "maxgap" && significant < spectrum.values().len() {
+                // The reference counts gaps between eigenvalues that are rounding: here they are
+                // left out.
+                let eig = &of("eig")[..significant];
+                let gap = |m: &usize| eig[*m] / eig[*m + 1];
+                let best = (0..significant - 1).max_by(|a, b| gap(a).total_cmp(&gap(b)));
+                assert_eq!(rank, best.map_or(1, |m| m + 1), "{name}");
+                continue;
+            }
+            assert_eq!(rank as f64, want, "{name} {what}");
         }
     }
 }

@@ -198,7 +198,7 @@ impl Knn {
         Isa::from_env()?;
         let mut all: Vec<&mut Rows<T>> = vec![&mut reference];
         all.extend(queries.as_mut());
-        let scale = into_range(&mut all);
+        let shift = into_range(&mut all);
         let problem = Problem {
             queries: queries.as_ref().unwrap_or(&reference),
             reference: &reference,
@@ -220,7 +220,8 @@ impl Knn {
         parallel::for_each_piece(&mut distances, 1 << 14, |_, piece| {
             piece.iter_mut().for_each(|d| {
                 *d = match metric {
-                    Metric::Euclidean => d.sqrt() / scale,
+                    Metric::Euclidean if shift == 0 => d.sqrt(),
+                    Metric::Euclidean => libm::ldexp(d.sqrt(), -shift),
                     Metric::Cosine => 0.5 * *d,
                 }
             });

@@ -54,8 +54,8 @@ impl<T: Real> Rows<T> {
         parallel::for_each_piece(&mut data, self.d, |i, out| {
             let row = self.row(i);
             // A power of two first, so that no square is out of range.
-            let power = power_of_two(-exponent(hesse_kernels::level1::max_abs(isa, row)));
-            out.iter_mut().zip(row).for_each(|(o, x)| *o = x.to_f64() * power);
+            let power = -exponent(hesse_kernels::level1::max_abs(isa, row));
+            out.iter_mut().zip(row).for_each(|(o, x)| *o = libm::ldexp(x.to_f64(), power));
             let length = hesse_kernels::level1::nrm2(isa, out);
             out.iter_mut().for_each(|o| *o /= length);
         });
@@ -71,11 +71,11 @@ impl<T: Real> Rows<T> {
 }
 
 /// Brings points into the range where squares are exact enough, by a common power of two, and
-/// returns it. 1 for all data of ordinary size.
-pub(super) fn into_range<T: Real>(points: &mut [&mut Rows<T>]) -> f64 {
+/// returns its exponent. 0 for all data of ordinary size.
+pub(super) fn into_range<T: Real>(points: &mut [&mut Rows<T>]) -> i32 {
     if size_of::<T>() == 4 {
         // Squares of any f32 are normal numbers of f64.
-        return 1.0;
+        return 0;
     }
     let (mut largest, mut smallest) = (0.0_f64, f64::INFINITY);
     for rows in points.iter() {
@@ -86,17 +86,15 @@ pub(super) fn into_range<T: Real>(points: &mut [&mut Rows<T>]) -> f64 {
         }
     }
     if largest == 0.0 || (exponent(largest) < LARGEST && exponent(smallest) > SMALLEST) {
-        return 1.0;
+        return 0;
     }
-    // In two factors: the power itself can lie outside the range.
     let shift = LARGEST - exponent(largest);
-    let halves = [power_of_two(shift / 2), power_of_two(shift - shift / 2)];
     for rows in points.iter_mut() {
         for x in &mut rows.data {
-            *x = T::from_f64(x.to_f64() * halves[0] * halves[1]);
+            *x = T::from_f64(libm::ldexp(x.to_f64(), shift));
         }
     }
-    halves[0] * halves[1]
+    shift
 }
 
 /// The e for which 2^(e−1) ≤ |x| < 2^e; 0 for 0.
@@ -128,8 +126,8 @@ mod tests {
             (vec![5e-324, 0.0], true),
         ] {
             let mut x = rows(&data);
-            let scale = into_range(&mut [&mut x]);
-            assert_eq!(scale != 1.0, moved, "{data:?}");
+            let shift = into_range(&mut [&mut x]);
+            assert_eq!(shift != 0, moved, "{data:?}");
             if moved {
                 let largest = x.data.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
                 assert_eq!(exponent(largest), LARGEST, "{data:?}");
