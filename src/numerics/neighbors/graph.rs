@@ -251,8 +251,11 @@ impl Graph {
     }
 }
 
+/// Two vertices and the length between them.
+type Edge = (u32, u32, f64);
+
 /// Number of points, and the edges from each to its k nearest.
-fn directed(table: &Neighbors, k: usize) -> Result<(usize, Vec<(u32, u32, f64)>)> {
+fn directed(table: &Neighbors, k: usize) -> Result<(usize, Vec<Edge>)> {
     if !table.among_themselves() {
         return Err(Error::range("table", "neighbours of points among themselves", "of queries"));
     }
