@@ -7,11 +7,13 @@ mod exact;
 mod level1;
 mod numbers;
 mod panel;
+mod smallest;
 mod softmax;
 
 pub use elementary::elementary;
 pub use level1::level1;
 pub use panel::panel;
+pub use smallest::smallest;
 pub use softmax::softmax;
 
 use hesse::io::{Archive, Array, Format, Limits};

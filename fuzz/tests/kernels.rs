@@ -28,6 +28,11 @@ fn panels_pass() {
 }
 
 #[test]
+fn smallest_passes() {
+    pass(hesse_fuzz::smallest, 200);
+}
+
+#[test]
 fn softmax_passes() {
     pass(hesse_fuzz::softmax, 500);
 }

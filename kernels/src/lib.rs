@@ -11,6 +11,7 @@
 pub mod activation;
 pub mod attention;
 mod compiled;
+pub mod distance;
 pub mod elementary;
 pub mod gemm;
 mod isa;
@@ -29,6 +30,7 @@ pub mod philox;
 pub mod pool;
 mod real;
 mod row;
+pub mod smallest;
 mod window;
 
 pub use isa::{Isa, IsaError};

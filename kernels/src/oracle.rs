@@ -32,6 +32,18 @@ pub fn product(
     (sums, bounds)
 }
 
+/// The `keep` smallest of `values` with their positions, smallest first; of equal ones the earlier
+/// first. NaN and +∞ do not count.
+#[must_use]
+pub fn smallest(values: &[f64], keep: usize) -> Vec<(f64, usize)> {
+    let mut order: Vec<(f64, usize)> =
+        values.iter().copied().zip(0..).filter(|(value, _)| *value < f64::INFINITY).collect();
+    // Stable: equal values stay in their order.
+    order.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(core::cmp::Ordering::Equal));
+    order.truncate(keep);
+    order
+}
+
 /// n numbers in [−1, 1), the same for the same seed: input for tests and benchmarks.
 #[must_use]
 pub fn uniform(seed: u64, n: usize) -> Vec<f64> {

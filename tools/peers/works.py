@@ -473,6 +473,37 @@ def arpack():
 work("eigsh_ball_laplacian_10", "f64", 1e-8, arpack=arpack)
 
 
+# ------------------------------------------------------------------ neighbours and spectra
+def sklearn_brute(n, d, k):
+    neighbors = package("sklearn.neighbors")
+    x = uniform(1, n, d)
+    search = neighbors.NearestNeighbors(n_neighbors=k, algorithm="brute").fit(x)
+    return lambda: search.kneighbors(), lambda found: found[0][:100].ravel()
+
+
+# `knn`: tiles in f32, certified; `knn_double`: tiles in f64. The table is the same.
+for precision in ("knn", "knn_double"):
+    for n, d in ((20_000, 100), (10_000, 500)):
+        # Uniform points: distances by |x|^2 + |y|^2 - 2 x.y lose few digits.
+        work(f"{precision}_{n}x{d}_20", "f64", 1e-11, sklearn=lambda n=n, d=d: sklearn_brute(n, d, 20))
+
+
+def numpy_participation_ratio(dtype, n, d):
+    x = uniform(1, n, d, dtype=dtype)
+
+    def run():
+        centred = x - x.mean(0)
+        covariance = centred.T @ centred
+        return np.trace(covariance, dtype=np.float64) ** 2 / np.einsum("ij,ij->", covariance, covariance, dtype=np.float64)
+
+    return run, lambda ratio: np.array([ratio])
+
+
+for n, d in ((50_000, 4_096), (10_000, 1_000)):
+    work(f"participation_ratio_{n}x{d}", "f32", 1e-4,
+         numpy=lambda n=n, d=d: numpy_participation_ratio(np.float32, n, d))
+
+
 # ------------------------------------------------------------------ element by element
 def torch_tanh(dtype, n):
     """In place of an array that is there, as our kernel works."""

@@ -11,14 +11,17 @@ use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
 use convolution::{Conv, ConvGradient, ConvHvp};
+use hesse::faer::MatRef;
 use hesse::flatness::{Geometry, LogVolume, OverLayers};
 use hesse::krylov::{Lanczos, LinearOperator, SparseOperator};
+use hesse::neighbors::{Knn, Neighbors, Precision};
 use hesse::network::{
     Activation, Architecture, Dataset, Hessian, Loss, Network, Objective, Targets,
     VisionTransformer,
 };
 use hesse::optimize::{Optimizer, Sgd, SgdOptions};
 use hesse::sprs::TriMat;
+use hesse::statistics::ParticipationRatio;
 use hesse_cli::inputs::uniform;
 use hesse_kernels::elementary::tanh;
 use hesse_kernels::panel::{Panel, PanelMut, subtract_product, transpose_product};
@@ -124,6 +127,26 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
     if let Some(batch) = name.strip_prefix("hvp_vit_B") {
         return VitHvp::<T>::new(batch.parse().ok()?).map(|work| Box::new(work) as _);
     }
+    if T::NAME == "f64"
+        && let Some((sizes, precision)) = name
+            .strip_prefix("knn_double_")
+            .map(|sizes| (sizes, Precision::Double))
+            .or(name.strip_prefix("knn_").map(|sizes| (sizes, Precision::MixedCertified)))
+    {
+        let [n, d, k] = sizes_of(sizes)?;
+        let x = uniform::<f64>(1, n * d);
+        return Some(Box::new(Table {
+            knn: Knn::new(k).precision(precision),
+            n,
+            d,
+            x,
+            table: None,
+        }));
+    }
+    if let Some(sizes) = name.strip_prefix("participation_ratio_") {
+        let [n, d] = sizes_of(sizes)?;
+        return Some(Box::new(Ratio { n, d, x: uniform::<T>(1, n * d), ratio: f64::NAN }));
+    }
     if name == "eigsh_ball_laplacian_10" && T::NAME == "f64" {
         let laplacian = ball_laplacian()?;
         let start = uniform(1, laplacian.dimension());
@@ -177,6 +200,43 @@ impl<T: Real> Work for PanelUpdate<T> {
     }
     fn answer(&self) -> Vec<f64> {
         (0..self.b).map(|c| self.w[c * self.n].to_f64()).collect()
+    }
+}
+
+struct Table {
+    knn: Knn,
+    n: usize,
+    d: usize,
+    x: Vec<f64>,
+    table: Option<Neighbors>,
+}
+
+impl Work for Table {
+    fn run(&mut self) {
+        self.table = self.knn.build(MatRef::from_row_major_slice(&self.x, self.n, self.d)).ok();
+    }
+    /// Distances of the first hundred points.
+    fn answer(&self) -> Vec<f64> {
+        let first =
+            |table: &Neighbors| (0..100).flat_map(|i| table.distances(i).to_vec()).collect();
+        self.table.as_ref().map(first).unwrap_or_default()
+    }
+}
+
+struct Ratio<T> {
+    n: usize,
+    d: usize,
+    x: Vec<T>,
+    ratio: f64,
+}
+
+impl<T: Real> Work for Ratio<T> {
+    fn run(&mut self) {
+        let x = MatRef::from_row_major_slice(&self.x, self.n, self.d);
+        self.ratio = ParticipationRatio::of(x).map_or(f64::NAN, |pr| pr.naive);
+    }
+    fn answer(&self) -> Vec<f64> {
+        vec![self.ratio]
     }
 }
 
