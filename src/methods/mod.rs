@@ -1,0 +1,3 @@
+//! The methods of eight papers, one room each.
+
+pub mod connectome;
