@@ -30,10 +30,12 @@ pub mod io;
 mod methods;
 pub mod network;
 mod numerics;
+mod tasks;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
 pub use methods::connectome;
+pub use tasks::tracing_toys;
 pub use numerics::{krylov, optimize, parallel, random};
 
 pub use faer;

@@ -288,3 +288,26 @@ impl<'a> SplineObjective<'a> {
 pub fn effective_lambda(data: &TracingData, lambda: f64) -> f64 {
     lambda * data.experiments() as f64 / data.sources() as f64
 }
+
+/// Ω∘(F Vᵀ X), column-major F (targets × rank) and V (sources × rank).
+pub(super) fn observed_product_of_factors(
+    data: &TracingData,
+    f: &[f64],
+    v: &[f64],
+    rank: usize,
+) -> Vec<f64> {
+    let (ny, nx, experiments) = (data.targets(), data.sources(), data.experiments());
+    let mut p = vec![0.0; rank * experiments];
+    for (e, column) in data.injections().outer_iterator().enumerate() {
+        for k in 0..rank {
+            p[k + e * rank] = column.iter().map(|(s, x)| x * v[k * nx + s]).sum();
+        }
+    }
+    let mut out = vec![0.0; ny * experiments];
+    super::dense_products::tall_times(ny, rank, f, &p, 0.0, &mut out);
+    parallel::for_each_piece(&mut out, ny, |e, out| {
+        let observed = data.observed().experiment(e);
+        out.iter_mut().zip(observed).for_each(|(p, seen)| *p = if *seen { *p } else { 0.0 });
+    });
+    out
+}
