@@ -23,8 +23,6 @@ const MURTY: usize = 50;
 /// The first tolerance of linear systems, and the factor by which it tightens.
 const LOOSE: f64 = 1e-5;
 const TIGHTEN: f64 = 1e-3;
-/// Conjugate gradient steps between recomputations of the residual.
-const REFRESH: usize = 100;
 
 /// Why the search paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +172,8 @@ impl<'a> ActiveSet<'a> {
             }
             if !self.state.inside {
                 self.state.active.project(&mut self.state.x);
-                self.state.confirmed = self.refresh();
+                self.refresh();
+                self.state.confirmed = f64::INFINITY;
                 self.state.inside = true;
                 self.state.stagnated = false;
             }
@@ -191,18 +190,18 @@ impl<'a> ActiveSet<'a> {
     /// One conjugate gradient step; false if the free entries are solved for.
     fn step(&mut self) -> bool {
         let bound = self.state.tolerance * self.size;
-        let mut residual = entries::square(&self.state.r).sqrt();
-        if residual <= bound || self.state.since_refresh >= REFRESH {
-            if self.state.since_refresh > 0 {
-                residual = self.refresh();
-                let before = std::mem::replace(&mut self.state.confirmed, residual);
-                // Recomputed, and no better than when it was last: that is rounding.
-                if residual > bound && residual > 0.5 * before && residual < 1e-4 * self.size {
-                    self.state.stagnated = true;
-                    return false;
-                }
+        if entries::square(&self.state.r).sqrt() <= bound {
+            if self.state.since_refresh == 0 {
+                return false;
             }
+            // The recurrence's word is not taken: recompute, and go on from there if it does not hold.
+            let residual = self.refresh();
+            let before = std::mem::replace(&mut self.state.confirmed, residual);
             if residual <= bound {
+                return false;
+            }
+            if residual > 0.5 * before {
+                self.state.stagnated = true;
                 return false;
             }
         }

@@ -288,7 +288,7 @@ impl Connectome {
     /// # Errors
     /// [`Error::Shape`] for keys of another length, [`Error::Empty`] for keys without a region.
     pub fn collapse_by(&self, source_key: &[i64], target_key: &[i64]) -> Result<RegionalMatrix> {
-        RegionalMatrix::of(&self.weights, source_key, target_key)
+        RegionalMatrix::from_weights(&self.weights, source_key, target_key)
     }
 }
 

@@ -246,8 +246,7 @@ impl<'a> FactorObjective<'a> {
         let p = self.injected(v);
         let r = self.residual(u, &p, true);
         let loss = entries::square(&r);
-        let (ny, nx) = (self.data.targets(), self.data.sources());
-        let (mut penalty, mut digits_lost) = (0.0, 0.0);
+        let (penalty, digits_lost);
         match self.penalty {
             FactorPenalty::Bending => {
                 let grams = self.grams(u, v);
@@ -259,6 +258,7 @@ impl<'a> FactorObjective<'a> {
                 }
             }
             other => {
+                digits_lost = 0.0;
                 let mut a = vec![0.0; u.len()];
                 let mut b = vec![0.0; v.len()];
                 self.ly.apply_columns(u, &mut a);
@@ -285,7 +285,6 @@ impl<'a> FactorObjective<'a> {
                 }
             }
         }
-        debug_assert!(ny > 0 && nx > 0);
         let objective = loss + self.lambda_eff * penalty;
         Ok(FactorValue { objective, loss, penalty, digits_lost })
     }

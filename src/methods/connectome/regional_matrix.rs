@@ -83,18 +83,15 @@ impl Regions {
             None => 0.0,
         })
     }
-
-    /// The position of the region with this number.
-    pub fn position(&self, what: &str, id: i64) -> Result<usize> {
-        self.ids.binary_search(&id).map_err(|_| {
-            let expected = format!("one of {:?}", self.ids);
-            Error::range(format!("region of {what}"), expected, id)
-        })
-    }
 }
 
 impl RegionalMatrix {
-    pub(super) fn of(weights: &Weights, source_key: &[i64], target_key: &[i64]) -> Result<Self> {
+    /// Sums of W over pairs of regions: the keys hold the region of each voxel, 0 for voxels to be left
+    /// out. Factors are summed as such; W is not formed.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for keys of another length, [`Error::Empty`] for keys without a region.
+    pub fn from_weights(weights: &Weights, source_key: &[i64], target_key: &[i64]) -> Result<Self> {
         let (targets, sources) = match weights {
             Weights::Full(w) => (w.targets(), w.sources()),
             Weights::Factors { u, v } => (u.nrows(), v.nrows()),
