@@ -27,11 +27,13 @@
 
 pub mod error;
 pub mod io;
+mod methods;
 pub mod network;
 mod numerics;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
+pub use methods::connectome;
 pub use numerics::{krylov, optimize, parallel, random};
 
 pub use faer;

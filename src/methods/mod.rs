@@ -1,0 +1,3 @@
+//! The methods of the papers, one room each; none knows another.
+
+pub mod connectome;
