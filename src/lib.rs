@@ -35,8 +35,8 @@ mod tasks;
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
 pub use methods::connectome;
-pub use tasks::tracing_toys;
 pub use numerics::{krylov, optimize, parallel, random};
+pub use tasks::tracing_toys;
 
 pub use faer;
 pub use sprs;

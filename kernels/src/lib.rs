@@ -23,7 +23,9 @@ pub mod oracle_functions;
 pub mod panel;
 pub mod peak;
 pub mod philox;
+pub mod projected_gradient;
 mod real;
+pub mod stencil;
 
 pub use isa::{Isa, IsaError};
 pub use pulp;

@@ -1,3 +1,3 @@
-//! The methods of eight papers, one room each.
+//! The methods of the papers, one room each; none knows another.
 
 pub mod connectome;

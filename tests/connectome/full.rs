@@ -1,7 +1,7 @@
 //! P1 against exact minimisers.
 
 use hesse::connectome::{
-    Preconditioner, SplineRegression, Status, SmoothingOperator, Weights, Connectome,
+    Connectome, Preconditioner, SmoothingOperator, SplineRegression, Status, Weights,
 };
 
 use crate::golden::{Golden, all_close, close, columns, distance, path, problem, size};
@@ -29,7 +29,8 @@ fn small_problems_reach_their_unique_minimisers() {
     ] {
         let data = golden.data(&format!("{case}_"));
         let lambda = golden.scalar(&format!("{case}_lam"));
-        let fit = SplineRegression::new().lambda(lambda).tol_kkt(1e-10).fit(&data, &lx, &ly).unwrap();
+        let fit =
+            SplineRegression::new().lambda(lambda).tol_kkt(1e-10).fit(&data, &lx, &ly).unwrap();
         assert_eq!(fit.status, Status::Converged, "{case}: {fit:?}");
         close(case, fit.objective, golden.scalar(&format!("{case}_f")), 1e-9);
         let want = columns(golden.mat(&format!("{case}_W")).as_ref());
@@ -42,7 +43,8 @@ fn small_problems_reach_their_unique_minimisers() {
     close("e", fit.objective, golden.scalar("e_f"), 1e-9);
     let omega = golden.mat("e_Omega");
     let predicted = fit.predict(golden.mat("e_X").as_ref()).unwrap();
-    let (mut got, want) = (columns(predicted.as_ref()), columns(golden.mat("e_fit_on_Omega").as_ref()));
+    let (mut got, want) =
+        (columns(predicted.as_ref()), columns(golden.mat("e_fit_on_Omega").as_ref()));
     got.iter_mut().zip(columns(omega.as_ref())).for_each(|(p, o)| *p *= o);
     all_close("e", &got, &want, 1e-7);
 }
@@ -78,7 +80,16 @@ fn the_toy_is_solved_to_a_certificate() {
     let l = path(200);
     let t = std::time::Instant::now();
     let fit = SplineRegression::new().lambda(golden.scalar("lam")).fit(&data, &l, &l).unwrap();
-    eprintln!("{:?} {} {} {} {:e} {:e} {:?}", fit.status, fit.iterations, fit.rounds, fit.objective, fit.kkt_relative, fit.kkt, t.elapsed());
+    eprintln!(
+        "{:?} {} {} {} {:e} {:e} {:?}",
+        fit.status,
+        fit.iterations,
+        fit.rounds,
+        fit.objective,
+        fit.kkt_relative,
+        fit.kkt,
+        t.elapsed()
+    );
     let want = columns(golden.mat("p1_W").as_ref());
     eprintln!("{}", distance(entries(&fit), &want) / size(&want));
     assert_eq!(fit.status, Status::Converged);
@@ -102,8 +113,21 @@ fn the_published_self_test_ends_lower_than_published() {
         dense_operator(dense.as_ref())
     };
     let t = std::time::Instant::now();
-    let fit = SplineRegression::new().lambda(1.0).tol_kkt(1e-6).fit(&data, &dirichlet(300), &dirichlet(400)).unwrap();
-    eprintln!("{:?} {} {} {} {:e} {} {:?}", fit.status, fit.iterations, fit.rounds, fit.objective, fit.kkt_relative, fit.n_active, t.elapsed());
+    let fit = SplineRegression::new()
+        .lambda(1.0)
+        .tol_kkt(1e-6)
+        .fit(&data, &dirichlet(300), &dirichlet(400))
+        .unwrap();
+    eprintln!(
+        "{:?} {} {} {} {:e} {} {:?}",
+        fit.status,
+        fit.iterations,
+        fit.rounds,
+        fit.objective,
+        fit.kkt_relative,
+        fit.n_active,
+        t.elapsed()
+    );
     assert_eq!(fit.status, Status::Converged);
     close("f", fit.objective, golden.scalar("f"), 1e-6);
     assert!(fit.objective < golden.scalar("f_published"));

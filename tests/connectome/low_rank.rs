@@ -1,8 +1,9 @@
 //! P2 against automatic differentiation and transcriptions of the published rules.
 
 use hesse::connectome::{
-    Connectome, FactorMethod, FactorObjective, FactorPenalty, GreedyLowRank, LowRankSplineRegression,
-    PenaltyForm, SplineObjective, SplineRegression, Start, TracingData, Weights, split_signed, svd_split,
+    Connectome, FactorMethod, FactorObjective, FactorPenalty, GreedyLowRank,
+    LowRankSplineRegression, PenaltyForm, SplineObjective, SplineRegression, Start, TracingData,
+    Weights, split_signed, svd_split,
 };
 use hesse::faer::{Mat, MatRef};
 

@@ -1,7 +1,7 @@
 //! Smooth nonnegative connectivity from incomplete tracing data.
 
 mod full;
-mod low_rank;
-mod selection;
 mod golden;
+mod low_rank;
 mod objective;
+mod selection;

@@ -35,7 +35,8 @@ pub fn grid_laplacian(shape: &[usize], inside: &[f64]) -> SmoothingOperator {
         at
     };
     let all: Vec<Vec<isize>> = voxels.iter().map(|&i| coordinates(i)).collect();
-    let near = |a: &[isize], b: &[isize]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<isize>() == 1;
+    let near =
+        |a: &[isize], b: &[isize]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<isize>() == 1;
     let dense = hesse::faer::Mat::from_fn(voxels.len(), voxels.len(), |i, j| {
         if i == j {
             -(all.iter().filter(|other| near(&all[i], other)).count() as f64)

@@ -126,7 +126,8 @@ impl<'a> BandCholesky<'a> {
         for i in 0..n {
             let first = i.saturating_sub(width);
             let row = &self.rows[i * stride..(i + 1) * stride];
-            let sum: f64 = row[first + width - i..width].iter().zip(&y[first..i]).map(|(a, y)| a * y).sum();
+            let sum: f64 =
+                row[first + width - i..width].iter().zip(&y[first..i]).map(|(a, y)| a * y).sum();
             y[i] = (y[i] - sum) / row[width];
         }
         for i in (0..n).rev() {

@@ -212,8 +212,9 @@ impl<'a> FactorObjective<'a> {
     fn data_gradient(&self, u: &[f64], p: &[f64], r: &[f64], gu: &mut [f64], gv: &mut [f64]) {
         let (ny, nx, rank) = (self.data.targets(), self.data.sources(), self.rank);
         let experiments = self.data.experiments();
-        let transposed: Vec<f64> =
-            (0..experiments * rank).map(|i| 2.0 * p[i / experiments + i % experiments * rank]).collect();
+        let transposed: Vec<f64> = (0..experiments * rank)
+            .map(|i| 2.0 * p[i / experiments + i % experiments * rank])
+            .collect();
         tall_times(ny, experiments, r, &transposed, 1.0, gu);
         // RᵀU: experiments × r.
         let ru = gram(ny, r, u);

@@ -8,7 +8,12 @@ use crate::random::Stream;
 use crate::{Error, Result};
 
 /// Uniform on (0, 1), divided by √(n·rank): the published start, with our own random numbers.
-pub(super) fn random(targets: usize, sources: usize, rank: usize, seed: u64) -> (Mat<f64>, Mat<f64>) {
+pub(super) fn random(
+    targets: usize,
+    sources: usize,
+    rank: usize,
+    seed: u64,
+) -> (Mat<f64>, Mat<f64>) {
     let draw = |n: usize, purpose: &str| {
         let mut values = vec![0.0; n * rank];
         Stream::new(seed, purpose).uniforms(0, &mut values);
@@ -48,7 +53,8 @@ fn split_triplets(u: &Mat<f64>, s: &[f64], v: &Mat<f64>) -> (Mat<f64>, Mat<f64>)
         let [(up, vp), (un, vn)] = [1.0, -1.0].map(|sign| (norm(u, sign), norm(v, sign)));
         let (sign, nu, nv) = if up * vp >= un * vn { (1.0, up, vp) } else { (-1.0, un, vn) };
         let scale = (s[k] * nu * nv).sqrt();
-        let part = |x: f64, norm: f64| if norm > 0.0 { scale * (sign * x).max(0.0) / norm } else { 0.0 };
+        let part =
+            |x: f64, norm: f64| if norm > 0.0 { scale * (sign * x).max(0.0) / norm } else { 0.0 };
         for i in 0..u.nrows() {
             left[(i, k)] = part(u[(i, k)], nu);
         }
@@ -103,11 +109,8 @@ pub fn balance(u: &mut Mat<f64>, v: &mut Mat<f64>) {
     for k in 0..u.ncols().min(v.ncols()) {
         let norm = |m: &Mat<f64>| m.col(k).iter().map(|x| x * x).sum::<f64>().sqrt();
         let (a, b) = (norm(u), norm(v));
-        let (left, right) = if a > 0.0 && b > 0.0 {
-            ((b / a).sqrt(), (a / b).sqrt())
-        } else {
-            (0.0, 0.0)
-        };
+        let (left, right) =
+            if a > 0.0 && b > 0.0 { ((b / a).sqrt(), (a / b).sqrt()) } else { (0.0, 0.0) };
         u.col_mut(k).iter_mut().for_each(|x| *x *= left);
         v.col_mut(k).iter_mut().for_each(|x| *x *= right);
     }

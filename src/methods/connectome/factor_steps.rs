@@ -54,7 +54,8 @@ impl ArmijoSteps {
                 return Ok(false);
             }
             let value = objective.value(candidate)?.objective;
-            let slope: f64 = g.iter().zip(candidate.iter().zip(z)).map(|(g, (a, b))| g * (a - b)).sum();
+            let slope: f64 =
+                g.iter().zip(candidate.iter().zip(z)).map(|(g, (a, b))| g * (a - b)).sum();
             Ok(value.is_finite() && value - f <= self.sigma * slope)
         };
         let mut candidate = trial(z, g, self.eta);
@@ -171,7 +172,8 @@ impl AcceleratedSteps {
                 self.eta *= 1.1;
             }
         }
-        let progress: f64 = g.iter().zip(next.iter().zip(z.iter())).map(|(g, (n, o))| g * (n - o)).sum();
+        let progress: f64 =
+            g.iter().zip(next.iter().zip(z.iter())).map(|(g, (n, o))| g * (n - o)).sum();
         if progress > 0.0 {
             self.k = 1;
             self.restarts += 1;

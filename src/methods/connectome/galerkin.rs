@@ -56,10 +56,9 @@ impl<'a> Galerkin<'a> {
         let (Some(u), Some(v)) = (new_direction(&self.u, z1), new_direction(&self.v, z2)) else {
             return Ok(false);
         };
-        for (basis, images, l, x) in [
-            (&mut self.u, &mut self.lu, self.ly, u),
-            (&mut self.v, &mut self.lv, self.lx, v),
-        ] {
+        for (basis, images, l, x) in
+            [(&mut self.u, &mut self.lu, self.ly, u), (&mut self.v, &mut self.lv, self.lx, v)]
+        {
             let mut image = vec![0.0; x.len()];
             l.apply_columns(&x, &mut image);
             if !entries::all_finite(&image) {
@@ -81,9 +80,12 @@ impl<'a> Galerkin<'a> {
             let square = gram(n, l, l);
             let square = Mat::from_fn(r, r, |i, j| square[i + j * r]);
             match symmetric_eigen(square.as_ref()) {
-                Some(eigen) => (eigen.values, super::dense_products::packed(eigen.vectors.as_ref())),
+                Some(eigen) => {
+                    (eigen.values, super::dense_products::packed(eigen.vectors.as_ref()))
+                }
                 None => {
-                    let identity = (0..r * r).map(|i| f64::from(u8::from(i / r == i % r))).collect();
+                    let identity =
+                        (0..r * r).map(|i| f64::from(u8::from(i / r == i % r))).collect();
                     ((0..r).map(|i| square[(i, i)]).collect(), identity)
                 }
             }
@@ -107,8 +109,11 @@ impl<'a> Galerkin<'a> {
         // Uᵀ diag(Ωₑ) U for each experiment.
         let seen: Vec<Vec<f64>> = parallel::map(experiments, |e| {
             let observed = self.data.observed().experiment(e);
-            let masked: Vec<f64> =
-                u.iter().enumerate().map(|(i, u)| if observed[i % ny] { *u } else { 0.0 }).collect();
+            let masked: Vec<f64> = u
+                .iter()
+                .enumerate()
+                .map(|(i, u)| if observed[i % ny] { *u } else { 0.0 })
+                .collect();
             gram(ny, &masked, &u)
         });
         let product = |c: &[f64]| -> Vec<f64> {
@@ -141,13 +146,15 @@ impl<'a> Galerkin<'a> {
             .map(|at| {
                 let (i, j) = (at % r, at / r);
                 let smooth = dy[i] + 2.0 * uy[i + i * r] * vx[j + j * r] + dx[j];
-                let fit: f64 =
-                    (0..experiments).map(|e| seen[e][i + i * r] * injected[j + e * r].powi(2)).sum();
+                let fit: f64 = (0..experiments)
+                    .map(|e| seen[e][i + i * r] * injected[j + e * r].powi(2))
+                    .sum();
                 let d = self.lambda_eff * smooth + fit;
                 if d > 0.0 { d } else { 1.0 }
             })
             .collect();
-        let inverse = |x: &[f64]| -> Vec<f64> { x.iter().zip(&diagonal).map(|(x, d)| x / d).collect() };
+        let inverse =
+            |x: &[f64]| -> Vec<f64> { x.iter().zip(&diagonal).map(|(x, d)| x / d).collect() };
         let uty = gram(ny, &u, self.data.projections_by_experiment());
         let mut b = vec![0.0; r * r];
         let transposed: Vec<f64> =

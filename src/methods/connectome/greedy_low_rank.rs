@@ -161,7 +161,9 @@ impl<'a> Equation<'a> {
                 return Err(Error::range(what, "a symmetric operator", "one that is not"));
             }
         }
-        let square = |l: &SmoothingOperator| -> CsMat<f64> { &l.matrix().to_owned() * &l.matrix().to_owned() };
+        let square = |l: &SmoothingOperator| -> CsMat<f64> {
+            &l.matrix().to_owned() * &l.matrix().to_owned()
+        };
         Ok(Self {
             data,
             lx,
@@ -264,7 +266,8 @@ impl<'a> Equation<'a> {
         let inverse = |r: &[f64]| -> Vec<f64> {
             let mut z = r.to_vec();
             band.solve(&mut z);
-            let mut c: Vec<f64> = self.injected(&z).iter().zip(&roots).map(|(p, w)| p * w).collect();
+            let mut c: Vec<f64> =
+                self.injected(&z).iter().zip(&roots).map(|(p, w)| p * w).collect();
             capacitance.solve(&mut c);
             for (x, c) in solved.iter().zip(&c) {
                 entries::axpy(-c, x, &mut z);
@@ -289,7 +292,14 @@ impl<'a> Equation<'a> {
     /// R v, v over sources.
     fn residual_times(&self, iterate: &Iterate, v: &[f64]) -> Vec<f64> {
         let mut out = vec![0.0; self.data.targets()];
-        tall_times(out.len(), self.data.experiments(), &iterate.rest, &self.injected(v), 0.0, &mut out);
+        tall_times(
+            out.len(),
+            self.data.experiments(),
+            &iterate.rest,
+            &self.injected(v),
+            0.0,
+            &mut out,
+        );
         if iterate.rank > 0 {
             let smooth = self.smooth(self.ly, self.lx, &iterate.f, &iterate.v, v);
             entries::axpy(-self.lambda_eff, &smooth, &mut out);
@@ -338,7 +348,11 @@ impl<'a> Equation<'a> {
     }
 
     /// A rank-one correction u vᵀ of the residual: u for the unit vector of v, and v for that of u.
-    fn correction(&self, iterate: &Iterate, start: Vec<f64>) -> Result<Option<(Vec<f64>, Vec<f64>)>> {
+    fn correction(
+        &self,
+        iterate: &Iterate,
+        start: Vec<f64>,
+    ) -> Result<Option<(Vec<f64>, Vec<f64>)>> {
         let mut v = start;
         if normalise(&mut v) == 0.0 {
             return Ok(None);
@@ -412,7 +426,8 @@ impl<'a> Equation<'a> {
                 .map(|(y, p)| y - p)
                 .collect();
             trace.push(TracePoint { iteration: rank, value: change / norm });
-            if norm == 0.0 || (change < options.tolerance * norm && size < options.tolerance * norm) {
+            if norm == 0.0 || (change < options.tolerance * norm && size < options.tolerance * norm)
+            {
                 status = Status::Converged;
                 break;
             }
@@ -437,9 +452,8 @@ impl<'a> Equation<'a> {
             return Ok(GreedyFit { connectome, singular_values: vec![0.0], residual: 0.0 });
         }
         let svd = thin_svd(c.as_ref())?;
-        let scaled = |m: &Mat<f64>| {
-            Mat::from_fn(m.nrows(), m.ncols(), |i, j| m[(i, j)] * svd.s[j].sqrt())
-        };
+        let scaled =
+            |m: &Mat<f64>| Mat::from_fn(m.nrows(), m.ncols(), |i, j| m[(i, j)] * svd.s[j].sqrt());
         let u = times(unpacked(galerkin.targets(), ny).as_ref(), scaled(&svd.u).as_ref());
         let v = times(unpacked(galerkin.sources(), nx).as_ref(), scaled(&svd.v).as_ref());
         let probes = Stream::new(seed, "residual probes");

@@ -191,7 +191,11 @@ impl KernelModel {
     ///
     /// # Errors
     /// [`Error::Shape`] unless there is a centroid for each column of `y`.
-    pub fn leave_one_out(&self, centroids: MatRef<'_, f64>, y: MatRef<'_, f64>) -> Result<Mat<f64>> {
+    pub fn leave_one_out(
+        &self,
+        centroids: MatRef<'_, f64>,
+        y: MatRef<'_, f64>,
+    ) -> Result<Mat<f64>> {
         if centroids.nrows() != y.ncols() {
             return Err(Error::shape("centroids of experiments", y.ncols(), centroids.nrows()));
         }

@@ -265,7 +265,8 @@ impl<'a> LowRankSplineRegression<'a> {
     ) -> Result<(Mat<f64>, Mat<f64>)> {
         let (ny, nx) = (data.targets(), data.sources());
         let greedy = |rank: usize| -> Result<(Mat<f64>, Mat<f64>)> {
-            let fit = GreedyLowRank::new().lambda_eff(lambda_eff).max_rank(rank).fit(data, lx, ly)?;
+            let fit =
+                GreedyLowRank::new().lambda_eff(lambda_eff).max_rank(rank).fit(data, lx, ly)?;
             match fit.connectome.weights {
                 Weights::Factors { u, v } => Ok((u, v)),
                 Weights::Full(_) => Err(Error::empty("factors of the unconstrained solution")),

@@ -44,7 +44,14 @@ impl NonnegativePipeline {
     /// λ = 100 from signed factors of rank p, up to 1,000 rounds of 50 steps.
     #[must_use]
     pub fn new(p: usize) -> Self {
-        Self { strength: Strength::Lambda(100.0), p, outer: 1000, inner: 50, tolerance: 1e-6, seed: 0 }
+        Self {
+            strength: Strength::Lambda(100.0),
+            p,
+            outer: 1000,
+            inner: 50,
+            tolerance: 1e-6,
+            seed: 0,
+        }
     }
 
     /// λ, of which the objective takes λ n_inj/n_x.
@@ -147,7 +154,12 @@ impl NonnegativePipeline {
     }
 
     /// Accelerated steps of one side; how many.
-    fn improve(&self, objective: &FactorObjective<'_>, z: &mut [f64], side: &Side) -> Result<usize> {
+    fn improve(
+        &self,
+        objective: &FactorObjective<'_>,
+        z: &mut [f64],
+        side: &Side,
+    ) -> Result<usize> {
         let split = objective.data.targets() * objective.rank;
         let range = match side {
             Side::U => 0..split,
@@ -205,9 +217,11 @@ fn distance(ny: usize, nx: usize, z0: &[f64], z1: &[f64]) -> (f64, f64) {
     };
     let size = inner(&u1, &v1, &u1, &v1);
     // W₁ − W₀ = (U₁ − U₀) V₁ᵀ + U₀ (V₁ − V₀)ᵀ, without cancellation.
-    let difference = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
+    let difference =
+        |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
     let (du, dv) = (difference(&u1, &u0), difference(&v1, &v0));
-    let square = inner(&du, &v1, &du, &v1) + 2.0 * inner(&du, &v1, &u0, &dv) + inner(&u0, &dv, &u0, &dv);
+    let square =
+        inner(&du, &v1, &du, &v1) + 2.0 * inner(&du, &v1, &u0, &dv) + inner(&u0, &dv, &u0, &dv);
     (square.max(0.0).sqrt(), size.max(0.0).sqrt())
 }
 
@@ -226,7 +240,8 @@ fn refine(
         descend(nx, rank, &mut v, ny, &u, &b, &a);
         descend(ny, rank, &mut u, nx, &v, &a, &b);
     }
-    let matrix = |values: &[f64], n: usize| MatRef::from_column_major_slice(values, n, rank).to_owned();
+    let matrix =
+        |values: &[f64], n: usize| MatRef::from_column_major_slice(values, n, rank).to_owned();
     (matrix(&u, ny), matrix(&v, nx))
 }
 
@@ -234,7 +249,9 @@ fn refine(
 fn descend(n: usize, rank: usize, x: &mut [f64], m: usize, f: &[f64], c: &[f64], d: &[f64]) {
     let ff = gram(m, f, f);
     let df = gram(m, d, f);
-    let norm = (0..rank).map(|i| (0..rank).map(|j| ff[i + j * rank].abs()).sum::<f64>()).fold(0.0, f64::max);
+    let norm = (0..rank)
+        .map(|i| (0..rank).map(|j| ff[i + j * rank].abs()).sum::<f64>())
+        .fold(0.0, f64::max);
     if !(norm > 0.0) {
         return;
     }

@@ -38,9 +38,9 @@ impl MersenneTwister {
 
     /// Uniform on 0..=most, by rejection below the next power of two.
     fn interval(&mut self, most: u32) -> u32 {
-        let mask = most.checked_next_power_of_two().map_or(u32::MAX, |p| {
-            if p == most { (p << 1).wrapping_sub(1) } else { p - 1 }
-        });
+        let mask = most
+            .checked_next_power_of_two()
+            .map_or(u32::MAX, |p| if p == most { (p << 1).wrapping_sub(1) } else { p - 1 });
         if most == 0 {
             return 0;
         }

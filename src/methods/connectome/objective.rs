@@ -4,6 +4,7 @@ use hesse_kernels::level1;
 
 use super::data::TracingData;
 use super::entries;
+use super::product_laplacian::ProductLaplacian;
 use super::smoothing_operator::{SmoothingOperator, two_sided};
 use crate::error::check_finite;
 use crate::{Error, Isa, Result, parallel};
@@ -217,11 +218,24 @@ impl<'a> SplineObjective<'a> {
         if s.len() != w.len() {
             return Err(Error::shape("smoothness", w.len(), s.len()));
         }
-        two_sided(self.ly.matrix(), self.lx.matrix(), 1.0, w, s, |_, _| ());
+        let _ = self.penalty_in(w, s);
         Ok(())
     }
 
+    /// The fused operator, where both Laplacians are of voxels. Columns of W are its rows: it acts on
+    /// Wᵀ, row-major, with the parts of L_x and L_y exchanged.
+    fn fused(&self) -> Option<ProductLaplacian<'a>> {
+        Some(ProductLaplacian::new(self.lx.laplacian()?, self.ly.laplacian()?))
+    }
+
+    /// S ← L_y W + W L_xᵀ; ‖S‖².
     fn penalty_in(&self, w: &[f64], s: &mut [f64]) -> f64 {
+        let n = self.data.targets();
+        if let Some(fused) = self.fused()
+            && let Ok(square) = fused.apply(w, n, s, n)
+        {
+            return square;
+        }
         two_sided(self.ly.matrix(), self.lx.matrix(), 1.0, w, s, |_, _| ());
         entries::square(s)
     }
@@ -250,7 +264,7 @@ impl<'a> SplineObjective<'a> {
     pub(super) fn half_hessian(&self, p: &[f64], s: &mut [f64], q: &mut [f64]) {
         let r = observed_product(self.data, p, false);
         if self.lambda_eff > 0.0 {
-            two_sided(self.ly.matrix(), self.lx.matrix(), 1.0, p, s, |_, _| ());
+            let _ = self.penalty_in(p, s);
         }
         self.adjoint(self.lambda_eff, 1.0, &r, s, q);
     }
@@ -259,11 +273,19 @@ impl<'a> SplineObjective<'a> {
     fn adjoint(&self, smooth: f64, fit: f64, r: &[f64], s: &[f64], out: &mut [f64]) {
         let isa = Isa::current();
         let n = self.data.targets();
-        if smooth == 0.0 {
+        let fused = self.fused();
+        if smooth == 0.0 || fused.is_some() {
             parallel::for_each_piece(out, n, |j, out| {
                 out.fill(0.0);
                 add_injected(isa, self.data, fit, r, j, out);
             });
+        }
+        if smooth == 0.0 {
+            return;
+        }
+        if let Some(fused) = fused
+            && fused.accumulate(smooth, s, n, out, n).is_ok()
+        {
             return;
         }
         two_sided(self.ly.by_column(), self.lx.by_column(), smooth, s, out, |j, out| {

@@ -4,6 +4,7 @@
 
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
 
+use super::cosine_modes::CosineModes;
 use super::dense_factors::Cholesky;
 use super::entries;
 use super::objective::SplineObjective;
@@ -64,7 +65,11 @@ pub(super) enum Inverse {
 /// Orthonormal modes of one side with their eigenvalues.
 enum Basis {
     /// n × k, column-major.
-    Dense { n: usize, vectors: Vec<f64> },
+    Dense {
+        n: usize,
+        vectors: Vec<f64>,
+    },
+    Cosine(CosineModes),
 }
 
 /// The problem in which everything was observed, inverted on low modes.
@@ -92,6 +97,9 @@ impl Inverse {
         let choice = match choice {
             Preconditioner::Auto if !symmetric || objective.lambda_eff == 0.0 => {
                 Preconditioner::None
+            }
+            Preconditioner::Auto if lx.box_edges().is_some() && ly.box_edges().is_some() => {
+                Preconditioner::Cosine { rho: None }
             }
             Preconditioner::Auto if lx.voxels().max(ly.voxels()) <= FEW => {
                 Preconditioner::UnmaskedSpectral { rho: None }
@@ -126,8 +134,7 @@ impl Inverse {
             return Err(Error::range("rho of the preconditioner", "a positive finite number", rho));
         }
         let (mu, y) = modes(ly, ky, "L_y")?;
-        let (nu, x) =
-            if std::ptr::eq(lx, ly) { (mu.clone(), y.copy()) } else { modes(lx, kx, "L_x")? };
+        let (nu, x) = if std::ptr::eq(lx, ly) { (mu.clone(), y.copy()) } else { find(lx, kx, "L_x")? };
         let inverse = Modes::new(objective, (mu, y), (nu, x), rho)?;
         Ok(Inverse::Modes(Box::new(inverse)))
     }
@@ -159,70 +166,104 @@ fn modes(l: &SmoothingOperator, k: usize, side: &str) -> Result<(Vec<f64>, Basis
         let vectors = order.iter().flat_map(|&i| eigen.vectors.col(i).iter().copied()).collect();
         return Ok((values, Basis::Dense { n, vectors }));
     }
-    let operator = SparseOperator::<f64>::new(l.matrix())?;
     // Modes steer, they need not be exact: only orthonormal, with their Rayleigh quotients.
-    let pairs = Lanczos::new(&operator).largest(k).tolerance(1e-4).verify(false).run()?;
+    let pairs = match l.laplacian() {
+        Some(laplacian) => {
+            Lanczos::<f64, _>::new(laplacian).largest(k).tolerance(1e-4).verify(false).run()?
+        }
+        None => {
+            let operator = SparseOperator::<f64>::new(l.matrix())?;
+            Lanczos::new(&operator).largest(k).tolerance(1e-4).verify(false).run()?
+        }
+    };
     let vectors = (0..pairs.values.len())
         .flat_map(|j| pairs.vectors.col(j).iter().copied().collect::<Vec<_>>());
     Ok((pairs.values.clone(), Basis::Dense { n, vectors: vectors.collect() }))
 }
 
-/// C ← A B + β C with the columns of C (m × n, column-major, contiguous) in fixed panels.
-fn product(
-    c: &mut [f64],
-    m: usize,
-    beta: f64,
-    a: MatrixRef<'_, f64>,
-    b: impl Fn(usize, usize) -> Panel + Sync,
-    source: &[f64],
-) {
+/// C ← A B + β C, columns of B (rows × n) and C (m × n) one after the other, in fixed panels.
+fn product(c: &mut [f64], m: usize, beta: f64, a: MatrixRef<'_, f64>, b: &[f64], rows: usize) {
     let isa = Isa::current();
     parallel::for_each_piece(c, m * PANEL, |i, c| {
         let columns = c.len() / m;
-        let Panel { start, rows, row_stride, column_stride } = b(i * PANEL, columns);
-        let b = MatrixRef::new(&source[start..], rows, columns, row_stride, column_stride);
+        let b = MatrixRef::column_major(&b[i * PANEL * rows..], rows, columns);
         gemm(isa, 1.0, a, b, beta, MatrixMut::column_major(c, m, columns));
     });
 }
 
-/// Where columns of the right factor lie.
-struct Panel {
-    start: usize,
-    rows: usize,
-    row_stride: usize,
-    column_stride: usize,
-}
-
-/// Columns from `first` of a column-major matrix with `rows` rows.
-fn columns(rows: usize) -> impl Fn(usize, usize) -> Panel + Sync {
-    move |first, _| Panel { start: first * rows, rows, row_stride: 1, column_stride: rows }
-}
-
-/// Columns from `first` of the transpose of a column-major matrix with `rows` rows and `columns`
-/// columns.
-fn transposed_columns(rows: usize, columns: usize) -> impl Fn(usize, usize) -> Panel + Sync {
-    move |first, _| Panel { start: first, rows: columns, row_stride: rows, column_stride: 1 }
+/// The transpose of a column-major matrix of so many rows, in blocks that fit the first cache.
+fn transposed(x: &[f64], rows: usize) -> Vec<f64> {
+    const BLOCK: usize = 32;
+    let columns = x.len() / rows;
+    let mut out = vec![0.0; x.len()];
+    parallel::for_each_piece(&mut out, BLOCK * columns, |i, out| {
+        let first = i * BLOCK;
+        let height = out.len() / columns;
+        for left in (0..columns).step_by(BLOCK) {
+            for r in 0..height {
+                for c in left..columns.min(left + BLOCK) {
+                    out[r * columns + c] = x[first + r + c * rows];
+                }
+            }
+        }
+    });
+    out
 }
 
 impl Basis {
     fn copy(&self) -> Self {
-        let Basis::Dense { n, vectors } = self;
-        Basis::Dense { n: *n, vectors: vectors.clone() }
+        match self {
+            Basis::Dense { n, vectors } => Basis::Dense { n: *n, vectors: vectors.clone() },
+            Basis::Cosine(modes) => Basis::Cosine(modes.clone()),
+        }
     }
 
     fn voxels(&self) -> usize {
-        let Basis::Dense { n, .. } = self;
-        *n
+        match self {
+            Basis::Dense { n, .. } => *n,
+            Basis::Cosine(modes) => modes.len(),
+        }
     }
 
     fn modes(&self) -> usize {
-        let Basis::Dense { n, vectors } = self;
-        vectors.len() / n
+        match self {
+            Basis::Dense { n, vectors } => vectors.len() / n,
+            Basis::Cosine(modes) => modes.len(),
+        }
     }
 
-    fn matrix(&self) -> MatrixRef<'_, f64> {
-        let Basis::Dense { n, vectors } = self;
-        MatrixRef::column_major(vectors, *n, vectors.len() / n)
+    /// Qᵀ X for columns of voxels, one after the other.
+    fn analyse(&self, x: &[f64]) -> Vec<f64> {
+        match self {
+            Basis::Dense { n, vectors } => {
+                let k = vectors.len() / n;
+                let mut out = vec![0.0; x.len() / n * k];
+                let q = MatrixRef::column_major(vectors, *n, k).transposed();
+                product(&mut out, k, 0.0, q, x, *n);
+                out
+            }
+            Basis::Cosine(modes) => {
+                let mut out = x.to_vec();
+                // The only error is a length that is no multiple.
+                let _ = modes.forward_rows(&mut out);
+                out
+            }
+        }
+    }
+
+    /// out ← Q H + β out for columns of modes, one after the other; `h` is overwritten.
+    fn synthesise(&self, h: &mut [f64], beta: f64, out: &mut [f64]) {
+        match self {
+            Basis::Dense { n, vectors } => {
+                let k = vectors.len() / n;
+                let q = MatrixRef::column_major(vectors, *n, k);
+                product(out, *n, beta, q, h, k);
+            }
+            Basis::Cosine(modes) => {
+                let _ = modes.inverse_rows(h);
+                entries::axpby(1.0, h, beta, out);
+            }
+        }
     }
 }
 
@@ -244,8 +285,7 @@ impl Modes {
         for (value, (s, e)) in data.injections().iter() {
             dense[s + e * n] = *value;
         }
-        let mut injections = vec![0.0; k * experiments];
-        product(&mut injections, k, 0.0, x.matrix().transposed(), columns(n), &dense);
+        let injections = x.analyse(&dense);
         let weights = |mu: f64| -> Vec<f64> {
             nu.iter().map(|nu| (lambda_eff * (mu + nu) * (mu + nu) + rho).recip()).collect()
         };
@@ -277,24 +317,24 @@ impl Modes {
     }
 
     fn apply(&self, r: &[f64], z: &mut [f64]) {
-        let (ny, nx) = (self.y.voxels(), self.x.voxels());
-        let (ky, kx) = (self.y.modes(), self.x.modes());
+        let (ky, kx, nx) = (self.y.modes(), self.x.modes(), self.x.voxels());
         // Qᵀ R, then (QᵀRP)ᵀ: one column for each mode of the targets.
-        let mut left = vec![0.0; ky * nx];
-        product(&mut left, ky, 0.0, self.y.matrix().transposed(), columns(ny), r);
-        let mut modes = vec![0.0; kx * ky];
-        let rows = transposed_columns(ky, nx);
-        product(&mut modes, kx, 0.0, self.x.matrix().transposed(), rows, &left);
+        let left = self.y.analyse(r);
+        let mut modes = self.x.analyse(&transposed(&left, ky));
+        drop(left);
         parallel::for_each_piece(&mut modes, kx, |i, h| self.solve(i, h));
         // Q Ẑ Pᵀ.
         let mut right = vec![0.0; nx * ky];
-        product(&mut right, nx, 0.0, self.x.matrix(), columns(kx), &modes);
+        self.x.synthesise(&mut modes, 0.0, &mut right);
+        drop(modes);
+        let mut right = transposed(&right, nx);
         match self.outside {
-            Some(c) => entries::axpby(c.recip(), r, 0.0, z),
-            None => z.fill(0.0),
+            Some(c) => {
+                entries::axpby(c.recip(), r, 0.0, z);
+                self.y.synthesise(&mut right, 1.0, z);
+            }
+            None => self.y.synthesise(&mut right, 0.0, z),
         }
-        let rows = transposed_columns(nx, ky);
-        product(z, ny, 1.0, self.y.matrix(), rows, &right);
     }
 
     /// h ← (D + X̂X̂ᵀ)⁻¹ h for mode `i` of the targets; less h/c, where R/c is added for everything.

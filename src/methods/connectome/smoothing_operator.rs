@@ -3,7 +3,10 @@
 use hesse_kernels::level1;
 use sprs::{CsMat, CsMatView};
 
+use super::voxel_laplacian::VoxelLaplacian;
+use super::voxel_mask::{Smoothing, VoxelMask};
 use crate::error::check_finite;
+use crate::krylov::LinearOperator;
 use crate::{Error, Isa, Result, parallel};
 
 /// A sparse square operator L that acts on voxels, n × n: the voxels' graph Laplacian, as a rule.
@@ -17,8 +20,17 @@ pub struct SmoothingOperator {
     rows: CsMat<f64>,
     /// Lᵀ by rows, where it is another matrix.
     transposed: Option<CsMat<f64>>,
-    /// The edges of the box, where L is the Laplacian of a full one.
+    /// The same without a matrix, where L is the Laplacian of voxels.
+    laplacian: Option<VoxelLaplacian>,
+    /// The edges of the box, where L is the free Laplacian of a full one.
     edges: Option<Vec<usize>>,
+}
+
+impl From<VoxelLaplacian> for SmoothingOperator {
+    fn from(laplacian: VoxelLaplacian) -> Self {
+        let rows = laplacian.to_csr();
+        Self { rows, transposed: None, laplacian: Some(laplacian), edges: None }
+    }
 }
 
 impl SmoothingOperator {
@@ -42,60 +54,30 @@ impl SmoothingOperator {
             difference.data().iter().all(|v| *v == 0.0)
         };
         let transposed = (!symmetric).then_some(transposed);
-        Ok(Self { rows, transposed, edges: None })
+        Ok(Self { rows, transposed, laplacian: None, edges: None })
     }
 
-    /// The graph Laplacian of a full box of voxels in C order (last axis fastest): a path for one
-    /// edge.
+    /// The free graph Laplacian of a set of voxels.
     ///
-    /// Its eigenvectors are cosines, so it has the cheapest preconditioner
-    /// ([`Preconditioner::Cosine`](super::Preconditioner::Cosine)).
+    /// Of full boxes the eigenvectors are cosines, so these have the cheapest preconditioner
+    /// ([`Preconditioner::Cosine`](super::Preconditioner::Cosine)). Laplacians of other kinds convert:
+    /// `SmoothingOperator::from(mask.laplacian(…)?)`.
     ///
     /// # Errors
-    /// [`Error::Range`] for an edge of 0 or a box that is too large, [`Error::Empty`] for no edges.
+    /// Those of [`VoxelMask::laplacian`].
+    pub fn of_voxels(mask: &VoxelMask) -> Result<Self> {
+        let laplacian = mask.laplacian(Smoothing::free())?;
+        let edges = mask.is_box().then(|| mask.shape().to_vec());
+        Ok(Self { edges, ..Self::from(laplacian) })
+    }
+
+    /// The free graph Laplacian of a full box of one to three edges, voxels in C order (last axis
+    /// fastest): a path for one edge.
+    ///
+    /// # Errors
+    /// Those of [`VoxelMask::full`].
     pub fn of_box(edges: &[usize]) -> Result<Self> {
-        if edges.is_empty() {
-            return Err(Error::empty("edges of the box"));
-        }
-        let most = u32::MAX as usize;
-        let product = edges.iter().try_fold(1_usize, |n, &edge| n.checked_mul(edge));
-        let n = match product {
-            Some(n) if (1..=most).contains(&n) => n,
-            _ => {
-                let expected = format!("1 to {most} voxels");
-                return Err(Error::range("box", expected, format!("edges {edges:?}")));
-            }
-        };
-        let (mut starts, mut columns, mut values) = (vec![0], Vec::new(), Vec::new());
-        let mut strides = vec![1; edges.len()];
-        for axis in (0..edges.len() - 1).rev() {
-            strides[axis] = strides[axis + 1] * edges[axis + 1];
-        }
-        for i in 0..n {
-            let at = |axis: usize| i / strides[axis] % edges[axis];
-            let mut degree = 0.0;
-            for axis in 0..edges.len() {
-                if at(axis) > 0 {
-                    columns.push(i - strides[axis]);
-                    values.push(1.0);
-                    degree += 1.0;
-                }
-            }
-            let diagonal = columns.len();
-            columns.push(i);
-            values.push(0.0);
-            for axis in (0..edges.len()).rev() {
-                if at(axis) + 1 < edges[axis] {
-                    columns.push(i + strides[axis]);
-                    values.push(1.0);
-                    degree += 1.0;
-                }
-            }
-            values[diagonal] = -degree;
-            starts.push(columns.len());
-        }
-        let rows = CsMat::new((n, n), starts, columns, values);
-        Ok(Self { rows, transposed: None, edges: Some(edges.to_vec()) })
+        Self::of_voxels(&VoxelMask::full(edges)?)
     }
 
     /// n.
@@ -116,6 +98,12 @@ impl SmoothingOperator {
         self.edges.as_deref()
     }
 
+    /// L without a matrix, where it is the Laplacian of voxels.
+    #[must_use]
+    pub fn laplacian(&self) -> Option<&VoxelLaplacian> {
+        self.laplacian.as_ref()
+    }
+
     /// The matrix, by rows.
     #[must_use]
     pub fn matrix(&self) -> CsMatView<'_, f64> {
@@ -129,12 +117,18 @@ impl SmoothingOperator {
 
     /// Y ← L X for the columns in `x`, one after the other.
     pub(super) fn apply_columns(&self, x: &[f64], y: &mut [f64]) {
-        apply_columns(self.rows.view(), x, y);
+        match &self.laplacian {
+            Some(laplacian) => laplacian.apply_block(x, y),
+            None => apply_columns(self.rows.view(), x, y),
+        }
     }
 
     /// Y ← Lᵀ X for the columns in `x`, one after the other.
     pub(super) fn apply_transposed_columns(&self, x: &[f64], y: &mut [f64]) {
-        apply_columns(self.by_column(), x, y);
+        match &self.transposed {
+            Some(transposed) => apply_columns(transposed.view(), x, y),
+            None => self.apply_columns(x, y),
+        }
     }
 
     /// Whether the constant vector of each connected component is in the kernel of L, up to

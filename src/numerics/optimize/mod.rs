@@ -28,12 +28,14 @@
 //! ```
 
 mod adam;
+mod nnls;
 mod schedule;
 mod sgd;
 
 use crate::{Error, Real, Result};
 
 pub use adam::{Adam, AdamOptions, WeightDecay};
+pub use nnls::{Nnls, NnlsCertificate, NnlsFit, NnlsMethod, NnlsStatus};
 pub use schedule::Schedule;
 pub use sgd::{Sgd, SgdOptions};
 
