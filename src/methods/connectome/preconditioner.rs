@@ -133,7 +133,19 @@ impl Inverse {
         {
             return Err(Error::range("rho of the preconditioner", "a positive finite number", rho));
         }
-        let (mu, y) = modes(ly, ky, "L_y")?;
+        let cosine = |l: &SmoothingOperator, side: &str| {
+            let edges = l.box_edges().ok_or_else(|| {
+                let expected = "the Laplacian of a full box, for the cosine preconditioner";
+                Error::range(side, expected, "another operator")
+            })?;
+            let modes = CosineModes::new(edges)?;
+            Ok((modes.eigenvalues().to_vec(), Basis::Cosine(modes)))
+        };
+        let find = |l: &SmoothingOperator, k: usize, side: &str| match choice {
+            Preconditioner::Cosine { .. } => cosine(l, side),
+            _ => modes(l, k, side),
+        };
+        let (mu, y) = find(ly, ky, "L_y")?;
         let (nu, x) = if std::ptr::eq(lx, ly) { (mu.clone(), y.copy()) } else { find(lx, kx, "L_x")? };
         let inverse = Modes::new(objective, (mu, y), (nu, x), rho)?;
         Ok(Inverse::Modes(Box::new(inverse)))
