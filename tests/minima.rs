@@ -203,10 +203,13 @@ proptest! {
         let want = by_active_sets(&a, &b, &low, &high);
         let mut function = Function { n, low, high, f: quadratic(&a, &b) };
         for minimum in both(&mut function, &normals(seed + 4, n), 1e-9) {
-            prop_assert_eq!(minimum.status, MinimizeStatus::Converged);
+            // Values of terms of some 100 hide decreases of 10⁻¹³, gradients of √(2·30·10⁻¹³).
+            let ended = matches!(minimum.status, MinimizeStatus::Converged | MinimizeStatus::Stalled);
+            prop_assert!(ended && minimum.projected_gradient < 3e-6, "{:?}", minimum);
             for (got, want) in minimum.x.iter().zip(&want) {
-                // ‖A⁻¹‖ ≤ 2.
-                prop_assert!((got - want).abs() < 1e-8, "{} for {}", got, want);
+                // ‖A⁻¹‖ ≤ 2, and the residual of up to five elements.
+                let bound = 2.0 * 5.0_f64.sqrt() * minimum.projected_gradient + 1e-11;
+                prop_assert!((got - want).abs() <= bound, "{} for {}", got, want);
             }
         }
     }

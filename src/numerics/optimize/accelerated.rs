@@ -13,6 +13,9 @@ use crate::{Error, Isa, Real, Result, parallel};
 /// Steps are halved when they are too long, and grow by this factor after each that was not.
 const GROWTH: f64 = 1.1;
 
+/// Steps without a better point before the search ends.
+const PATIENCE: usize = 500;
+
 /// Halvings of one step.
 const MOST_HALVINGS: usize = 100;
 
@@ -108,13 +111,16 @@ impl<'a> AcceleratedProjectedGradient<'a> {
         let mut base_gradient = gradient.clone();
         let mut new = vec![T::ZERO; n];
         let (mut eta, mut momentum) = (self.step, 1.0_f64);
-        let mut fresh = true;
+        let (mut fresh, mut idle) = (true, 0);
         best.status = loop {
             if best.projected_gradient <= self.tolerance {
                 break MinimizeStatus::Converged;
             }
             if best.iterations >= self.max_iterations {
                 break MinimizeStatus::IterationLimit;
+            }
+            if idle == PATIENCE {
+                break MinimizeStatus::Stalled;
             }
             let mut accepted = None;
             for _ in 0..MOST_HALVINGS {
@@ -156,6 +162,7 @@ impl<'a> AcceleratedProjectedGradient<'a> {
             let kkt = residual(&new, &gradient, &bounds);
             let better =
                 value < best.value || (value <= best.value && kkt < best.projected_gradient);
+            idle = if better { 0 } else { idle + 1 };
             if better || kkt <= self.tolerance {
                 best.x.copy_from_slice(&new);
                 best.gradient.copy_from_slice(&gradient);

@@ -17,8 +17,8 @@ use crate::{Error, Real, Result};
 use cauchy::{CauchyPoint, cauchy_point, small_dot};
 use compact::Compact;
 
-/// Differences of values below this part of them are rounding.
-const NOISE: f64 = 4.0 * f64::EPSILON;
+/// Differences of values below this part of them may be rounding: sums of terms of both signs.
+const NOISE: f64 = 1e-12;
 
 /// Evaluations of one line search.
 const MOST_TRIALS: usize = 20;
