@@ -132,7 +132,7 @@ fn real_masks_where_they_are() {
     let data = shared.join("data/connectome/ccf_cortex_100um.npz");
     let sums = shared.join("golden/connectome/laplacian.npz");
     if !(data.exists() && sums.exists()) {
-        println!("skipped: no {} or {}", data.display(), sums.display());
+        eprintln!("skipped: no {} or {}", data.display(), sums.display());
         return;
     }
     let (data, sums) = (Archive::read(data).unwrap(), Archive::read(sums).unwrap());

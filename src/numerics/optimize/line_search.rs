@@ -77,7 +77,7 @@ impl MoreThuente {
         if !(value.is_finite() && slope.is_finite()) {
             self.longest = self.longest.min(step);
             self.step = self.best.step + 0.1 * (step - self.best.step);
-            if !(self.step > self.best.step) || self.step == step {
+            if self.step <= self.best.step || self.step == step {
                 return Search::Stuck;
             }
             (self.low, self.high) = (self.best.step.min(self.step), step);
@@ -87,8 +87,8 @@ impl MoreThuente {
         if self.first_stage && value <= test && slope >= 0.0 {
             self.first_stage = false;
         }
-        let stuck = (self.bracketed && (step <= self.low || step >= self.high))
-            || (self.bracketed && self.high - self.low <= WIDTH * self.high)
+        let narrow = self.high - self.low <= WIDTH * self.high;
+        let stuck = (self.bracketed && (step <= self.low || step >= self.high || narrow))
             || (step == self.longest && value <= test && slope <= FALL * self.start.slope)
             || (step == 0.0);
         if value <= test && slope.abs() <= CURVATURE * -self.start.slope {

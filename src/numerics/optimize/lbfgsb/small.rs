@@ -88,7 +88,8 @@ pub(super) fn solve_general(mut a: Vec<f64>, n: usize, b: &[f64]) -> Option<Vec<
             if a[i * n + k].abs() > a[best * n + k].abs() { i } else { best }
         };
         let pivot = (k..n).fold(k, largest);
-        if !(a[pivot * n + k].abs() > n as f64 * f64::EPSILON) {
+        let size = a[pivot * n + k].abs();
+        if size <= n as f64 * f64::EPSILON || size.is_nan() {
             return None;
         }
         (0..n).for_each(|j| a.swap(k * n + j, pivot * n + j));

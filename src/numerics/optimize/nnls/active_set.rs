@@ -9,6 +9,11 @@ use super::{Control, Iterate};
 /// Corrections of a solution by its residual.
 const REFINEMENTS: usize = 3;
 
+/// Zero, negative or NaN.
+pub(super) fn not_positive(x: f64) -> bool {
+    x <= 0.0 || x.is_nan()
+}
+
 /// The minimiser over the passive columns alone, of either sign: from the Gram matrix, corrected by
 /// residuals, or by QR where the Gram matrix is too ill-conditioned. `None` where the columns are
 /// dependent to rounding.
@@ -44,7 +49,7 @@ pub(super) fn refine(design: &Design, passive: &[usize], b: &[f64], x: &mut [f64
         factor.solve(&mut correction);
         let new: Vec<f64> =
             passive.iter().enumerate().map(|(i, &j)| x[j] + correction[(i, 0)]).collect();
-        if new.iter().any(|&x| !(x > 0.0)) {
+        if new.iter().any(|&x| not_positive(x)) {
             return;
         }
         passive.iter().zip(new).for_each(|(&j, new)| x[j] = new);
@@ -130,7 +135,7 @@ fn descend(
             // A part of independent columns that has become dependent to rounding: stay here.
             return true;
         };
-        if first && !(z[z.len() - 1] > 0.0) {
+        if first && z.last().is_none_or(|&z| not_positive(z)) {
             passive.pop();
             return false;
         }
@@ -141,13 +146,13 @@ fn descend(
         }
         let mut step = 1.0_f64;
         for (&j, &z) in passive.iter().zip(&z) {
-            if !(z > 0.0) {
+            if not_positive(z) {
                 step = step.min(x[j] / (x[j] - z));
             }
         }
         let mut dropped = false;
         for (&j, &z) in passive.iter().zip(&z) {
-            let blocks = !(z > 0.0) && x[j] / (x[j] - z) <= step;
+            let blocks = not_positive(z) && x[j] / (x[j] - z) <= step;
             x[j] = if blocks { 0.0 } else { x[j] + step * (z - x[j]) };
             x[j] = if x[j] > 0.0 { x[j] } else { 0.0 };
             dropped |= x[j] == 0.0;
