@@ -118,7 +118,10 @@ fn scipys_minima() {
             ["L-BFGS-B", "accelerated"].iter().zip(both(&mut function, &of("x0"), 1e-7))
         {
             let case = format!("{name} by {method}");
-            eprintln!("{case}: {:?} {} {}", minimum.status, minimum.iterations, minimum.evaluations);
+            eprintln!(
+                "{case}: {:?} {} {}",
+                minimum.status, minimum.iterations, minimum.evaluations
+            );
             assert_eq!(minimum.status, MinimizeStatus::Converged, "{case}: {minimum:?}");
             assert!(minimum.projected_gradient <= 1e-7);
             let (x, want) = (of("x"), of("f")[0]);

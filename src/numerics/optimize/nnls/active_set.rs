@@ -105,7 +105,7 @@ pub(super) fn lawson_hanson(
         }
         iterations += 1;
         passive.push(entering);
-        let accepted = descend(design, b, linear, &mut passive, &mut x, entering);
+        let accepted = descend(design, b, linear, &mut passive, &mut x);
         if accepted {
             passed_over.fill(false);
         }
@@ -116,14 +116,13 @@ pub(super) fn lawson_hanson(
 }
 
 /// Moves x to the minimiser on the passive set, dropping variables at the boundary on the way.
-/// False, with x as before, if the one that enters cannot.
+/// False, with x as before, if the last one, which enters, cannot.
 fn descend(
     design: &Design,
     b: &[f64],
     linear: &[f64],
     passive: &mut Vec<usize>,
     x: &mut [f64],
-    entering: usize,
 ) -> bool {
     let mut first = true;
     loop {
@@ -157,9 +156,8 @@ fn descend(
             x[j] = if x[j] > 0.0 { x[j] } else { 0.0 };
             dropped |= x[j] == 0.0;
         }
-        passive.retain(|&j| x[j] > 0.0 || (j == entering && step == 0.0 && !dropped));
+        passive.retain(|&j| x[j] > 0.0);
         if passive.is_empty() || !dropped {
-            passive.retain(|&j| x[j] > 0.0);
             return true;
         }
     }
