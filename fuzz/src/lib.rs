@@ -8,11 +8,13 @@ mod level1;
 mod numbers;
 mod panel;
 mod softmax;
+mod stencil;
 
 pub use elementary::elementary;
 pub use level1::level1;
 pub use panel::panel;
 pub use softmax::softmax;
+pub use stencil::stencil;
 
 use hesse::io::{Archive, Array, Format, Limits};
 

@@ -31,3 +31,8 @@ fn panels_pass() {
 fn softmax_passes() {
     pass(hesse_fuzz::softmax, 500);
 }
+
+#[test]
+fn stencils_pass() {
+    pass(hesse_fuzz::stencil, 300);
+}

@@ -1,3 +1,3 @@
-//! The methods of the papers, one room each; none knows another.
+//! The methods of papers, on top of networks and numerics. No method imports another.
 
-pub mod connectome;
+pub mod connectome; // connectivity between voxels from tracing experiments

@@ -9,6 +9,11 @@ use super::{Control, Iterate};
 /// Corrections of a solution by its residual.
 const REFINEMENTS: usize = 3;
 
+/// Zero, negative or NaN.
+pub(super) fn not_positive(x: f64) -> bool {
+    x <= 0.0 || x.is_nan()
+}
+
 /// The minimiser over the passive columns alone, of either sign: from the Gram matrix, corrected by
 /// residuals, or by QR where the Gram matrix is too ill-conditioned. `None` where the columns are
 /// dependent to rounding.
@@ -44,7 +49,7 @@ pub(super) fn refine(design: &Design, passive: &[usize], b: &[f64], x: &mut [f64
         factor.solve(&mut correction);
         let new: Vec<f64> =
             passive.iter().enumerate().map(|(i, &j)| x[j] + correction[(i, 0)]).collect();
-        if new.iter().any(|&x| !(x > 0.0)) {
+        if new.iter().any(|&x| not_positive(x)) {
             return;
         }
         passive.iter().zip(new).for_each(|(&j, new)| x[j] = new);
@@ -100,7 +105,7 @@ pub(super) fn lawson_hanson(
         }
         iterations += 1;
         passive.push(entering);
-        let accepted = descend(design, b, linear, &mut passive, &mut x, entering);
+        let accepted = descend(design, b, linear, &mut passive, &mut x);
         if accepted {
             passed_over.fill(false);
         }
@@ -111,14 +116,13 @@ pub(super) fn lawson_hanson(
 }
 
 /// Moves x to the minimiser on the passive set, dropping variables at the boundary on the way.
-/// False, with x as before, if the one that enters cannot.
+/// False, with x as before, if the last one, which enters, cannot.
 fn descend(
     design: &Design,
     b: &[f64],
     linear: &[f64],
     passive: &mut Vec<usize>,
     x: &mut [f64],
-    entering: usize,
 ) -> bool {
     let mut first = true;
     loop {
@@ -130,7 +134,7 @@ fn descend(
             // A part of independent columns that has become dependent to rounding: stay here.
             return true;
         };
-        if first && !(z[z.len() - 1] > 0.0) {
+        if first && z.last().is_none_or(|&z| not_positive(z)) {
             passive.pop();
             return false;
         }
@@ -141,20 +145,19 @@ fn descend(
         }
         let mut step = 1.0_f64;
         for (&j, &z) in passive.iter().zip(&z) {
-            if !(z > 0.0) {
+            if not_positive(z) {
                 step = step.min(x[j] / (x[j] - z));
             }
         }
         let mut dropped = false;
         for (&j, &z) in passive.iter().zip(&z) {
-            let blocks = !(z > 0.0) && x[j] / (x[j] - z) <= step;
+            let blocks = not_positive(z) && x[j] / (x[j] - z) <= step;
             x[j] = if blocks { 0.0 } else { x[j] + step * (z - x[j]) };
             x[j] = if x[j] > 0.0 { x[j] } else { 0.0 };
             dropped |= x[j] == 0.0;
         }
-        passive.retain(|&j| x[j] > 0.0 || (j == entering && step == 0.0 && !dropped));
+        passive.retain(|&j| x[j] > 0.0);
         if passive.is_empty() || !dropped {
-            passive.retain(|&j| x[j] > 0.0);
             return true;
         }
     }

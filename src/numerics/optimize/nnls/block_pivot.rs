@@ -6,7 +6,7 @@ use faer::Mat;
 use hesse_kernels::Isa;
 use hesse_kernels::level1::axpy;
 
-use super::active_set::{lawson_hanson, refine};
+use super::active_set::{lawson_hanson, not_positive, refine};
 use super::design::Design;
 use super::passive::GramFactor;
 use super::{Control, Iterate};
@@ -135,7 +135,7 @@ impl Pivots {
         let least = (0.5 * control.tolerance * size).max(rounding);
         let violates = |j: usize, passive: bool| {
             // Negative where it may not be; NaN counts.
-            if passive { !(x[j] > 0.0) } else { !(w[j] <= least) }
+            if passive { not_positive(x[j]) } else { w[j] > least || w[j].is_nan() }
         };
         let violations: Vec<usize> = (0..n).filter(|&j| violates(j, self.passive[j])).collect();
         if violations.is_empty() {

@@ -89,8 +89,7 @@ pub(super) fn least_squares(design: &Design, passive: &[usize], b: &[f64]) -> Op
     let dependent = 2.0 * (m.max(p) as f64) * f64::EPSILON;
     for j in 0..p {
         let diagonal = a[(j, j)].abs();
-        // NaN is refused as well.
-        if !(diagonal > dependent * design.norm(passive[j])) {
+        if diagonal <= dependent * design.norm(passive[j]) || diagonal.is_nan() {
             return None;
         }
     }
