@@ -28,8 +28,8 @@ fn slab(count: usize) -> hesse::Result<(VoxelMask, Vec<[f64; 3]>)> {
     let mut cells: Vec<(f64, usize, [f64; 3])> = Vec::new();
     for i in 0..shape[0] * shape[1] * shape[2] {
         let at = [i / 6400, i / 80 % 80, i % 80].map(|x| x as f64);
-        let from_centre = [at[0] + 22.0, at[1] - 40.0, at[2] - 40.0];
-        let radius = from_centre.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let from_centre: [f64; 3] = [at[0] + 22.0, at[1] - 40.0, at[2] - 40.0];
+        let radius = from_centre.iter().map(|x: &f64| x * x).sum::<f64>().sqrt();
         if (54.0..63.0).contains(&radius) {
             let aside = (1.3 * from_centre[1]).hypot(from_centre[2]);
             cells.push((aside, i, at));
@@ -56,10 +56,10 @@ fn experiments(places: &[[f64; 3]], count: usize) -> hesse::Result<TracingData> 
     Stream::new(1, "noise").normals(0, &mut noise);
     let x = Mat::from_fn(n, count, |s, e| {
         let centre = &places[centres.below(e as u64, n as u64) as usize];
-        let inside = 1.0 - square(&places[s], centre) / (3.0 + 2.0 * radii[e]).powi(2);
-        inside.max(0.0).min(0.9)
+        let inside: f64 = 1.0 - square(&places[s], centre) / (3.0 + 2.0_f64 * radii[e]).powi(2);
+        inside.clamp(0.0, 0.9)
     });
-    let kernel = |t: &[f64; 3], s: &[f64; 3]| {
+    let kernel = |t: &[f64; 3], s: &[f64; 3]| -> f64 {
         let reflected = [s[0], 80.0 - s[1], 0.7 * s[2] + 12.0];
         0.02 * (-square(t, s) / 50.0).exp() + 0.005 * (-square(t, &reflected) / 32.0).exp()
     };
@@ -70,7 +70,8 @@ fn experiments(places: &[[f64; 3]], count: usize) -> hesse::Result<TracingData> 
         };
         places.iter().map(signal).collect::<Vec<_>>()
     });
-    let y = Mat::from_fn(n, count, |t, e| (signals[e][t] + 0.02 * noise[t + e * n]).clamp(0.0, 1.0));
+    let y =
+        Mat::from_fn(n, count, |t, e| (signals[e][t] + 0.02 * noise[t + e * n]).clamp(0.0, 1.0));
     TracingData::builder().injections_dense(x.as_ref()).projections(y.as_ref()).build()
 }
 
@@ -87,7 +88,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let number = |i: usize, default: f64| -> f64 {
         arguments.get(i).and_then(|a| a.parse().ok()).unwrap_or(default)
     };
-    let (tolerance, modes) = (number(0, 1e-5), number(1, 400.0) as usize);
+    let (tolerance, modes): (f64, usize) = (number(0, 1e-5), number(1, 400.0) as usize);
     let (mask, places) = slab(number(2, 7497.0) as usize)?;
     let data = experiments(&places, 28)?;
     let l = SmoothingOperator::of_voxels(&mask)?;

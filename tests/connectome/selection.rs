@@ -2,7 +2,8 @@
 
 use hesse::connectome::{
     Connectome, Denominator, DistanceKernel, FullWeights, HomogeneousModel, KernelModel, NestedCv,
-    RegionalMatrix, SplineRegression, Weights, leave_one_out, regional_mse_rel, well_conditioned_columns,
+    RegionalMatrix, SplineRegression, Weights, leave_one_out, regional_mse_rel,
+    well_conditioned_columns,
 };
 use hesse::faer::Mat;
 

@@ -26,7 +26,9 @@ use crate::{Error, Result};
 /// within the band after reverse Cuthill-McKee), and
 /// \[λ'(L_x² + 2(uᵀL_yu) L_x + ‖L_yu‖²) + X diag(Ωᵀu²) Xᵀ\] v = Rᵀu for unit u, by conjugate gradients
 /// preconditioned with a slightly shifted band factor and Woodbury's identity for the n_inj injections;
-/// up to 30 sweeps, until ‖u‖ and ‖v‖ agree to 10%. Both are appended to orthonormal bases, and the
+/// 15 to 30 sweeps, until ‖u‖ and ‖v‖ agree to 1% (10% after the first sweep is what the published
+/// code asks; that leaves corrections unfinished, and the objective of the toy at rank 20 a quarter
+/// higher). Both are appended to orthonormal bases, and the
 /// r × r Galerkin system is solved by conjugate gradients from the last solution. Ends where the
 /// relative change of C and the size of the correction relative to C are below the tolerance.
 ///
@@ -56,8 +58,10 @@ pub struct GreedyFit {
     pub residual: f64,
 }
 
+/// The least and the most sweeps of an alternation, and how well the two norms must agree.
+const LEAST_SWEEPS: usize = 15;
 const SWEEPS: usize = 30;
-const AGREE: f64 = 0.1;
+const AGREE: f64 = 0.01;
 
 impl Default for GreedyLowRank {
     fn default() -> Self {
@@ -358,7 +362,7 @@ impl<'a> Equation<'a> {
             return Ok(None);
         }
         let mut pair = None;
-        for _ in 0..SWEEPS {
+        for sweep in 1..=SWEEPS {
             let mut u = self.residual_times(iterate, &v);
             self.solve_targets(&v, &mut u)?;
             let z1 = u.clone();
@@ -371,7 +375,7 @@ impl<'a> Equation<'a> {
                 return Ok(pair);
             }
             pair = Some((z1, z2));
-            if (first / second - 1.0).abs() < AGREE {
+            if sweep >= LEAST_SWEEPS && (first / second - 1.0).abs() < AGREE {
                 break;
             }
         }

@@ -33,6 +33,7 @@ mod entries;
 mod factor_objective;
 mod factor_starts;
 mod factor_steps;
+mod first_order;
 mod galerkin;
 mod greedy_low_rank;
 mod homogeneous_model;

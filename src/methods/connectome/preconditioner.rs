@@ -146,7 +146,8 @@ impl Inverse {
             _ => modes(l, k, side),
         };
         let (mu, y) = find(ly, ky, "L_y")?;
-        let (nu, x) = if std::ptr::eq(lx, ly) { (mu.clone(), y.copy()) } else { find(lx, kx, "L_x")? };
+        let (nu, x) =
+            if std::ptr::eq(lx, ly) { (mu.clone(), y.copy()) } else { find(lx, kx, "L_x")? };
         let inverse = Modes::new(objective, (mu, y), (nu, x), rho)?;
         Ok(Inverse::Modes(Box::new(inverse)))
     }
