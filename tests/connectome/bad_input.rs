@@ -1,9 +1,10 @@
 //! Every refusal by its text.
 
 use hesse::connectome::{
-    DistanceKernel, FactorObjective, FullWeights, GreedyLowRank, HomogeneousModel, KernelModel, Labels,
-    LowRankSplineRegression, NestedCv, Observed, Preconditioner, RegionalMatrix, SmoothingOperator,
-    SplineObjective, SplineRegression, Start, TracingData, TracingDataBuilder, Weights, identifiability,
+    DistanceKernel, FactorObjective, FullWeights, GreedyLowRank, HomogeneousModel, KernelModel,
+    Labels, LowRankSplineRegression, NestedCv, Observed, Preconditioner, RegionalMatrix,
+    SmoothingOperator, SplineObjective, SplineRegression, Start, TracingData, TracingDataBuilder,
+    Weights, identifiability,
 };
 use hesse::faer::Mat;
 
@@ -107,11 +108,15 @@ fn fits_refuse_what_cannot_be() {
     let l = path(4);
     let fit = |regression: SplineRegression<'_>| message(regression.fit(&data, &l, &l));
     let skewed = dense_operator(Mat::from_fn(4, 4, |i, j| (i + 2 * j) as f64).as_ref());
-    let negative = FullWeights::from_columns(4, (0..16).map(|i| f64::from(8 - i)).collect()).unwrap();
+    let negative =
+        FullWeights::from_columns(4, (0..16).map(|i| f64::from(8 - i)).collect()).unwrap();
     let flat = FullWeights::from_columns(2, vec![0.0; 16]).unwrap();
     let low = |rank: usize| LowRankSplineRegression::new(rank);
     let cases = [
-        (fit(SplineRegression::new().lambda(-1.0)), "lambda: expected a finite number from 0, got -1"),
+        (
+            fit(SplineRegression::new().lambda(-1.0)),
+            "lambda: expected a finite number from 0, got -1",
+        ),
         (
             fit(SplineRegression::new().lambda(f64::NAN)),
             "lambda: expected a finite number from 0, got NaN",
@@ -124,7 +129,10 @@ fn fits_refuse_what_cannot_be() {
             fit(SplineRegression::new().tol_kkt(0.0)),
             "tol_kkt: expected a positive finite number, got 0",
         ),
-        (fit(SplineRegression::new().max_iterations(0)), "max_iterations: expected at least 1, got 0"),
+        (
+            fit(SplineRegression::new().max_iterations(0)),
+            "max_iterations: expected at least 1, got 0",
+        ),
         (
             fit(SplineRegression::new().warm_start(negative)),
             "start: expected numbers from 0, got -1 at (1, 2)",
@@ -149,9 +157,11 @@ fn fits_refuse_what_cannot_be() {
         ),
         (
             message(
-                SplineRegression::new()
-                    .preconditioner(Preconditioner::Cosine { rho: None })
-                    .fit(&data, &dense_operator(Mat::from_fn(4, 4, |_, _| -1.0).as_ref()), &l),
+                SplineRegression::new().preconditioner(Preconditioner::Cosine { rho: None }).fit(
+                    &data,
+                    &dense_operator(Mat::from_fn(4, 4, |_, _| -1.0).as_ref()),
+                    &l,
+                ),
             ),
             "L_x: expected the Laplacian of a full box, for the cosine preconditioner, got another \
              operator",
@@ -206,8 +216,16 @@ fn fits_refuse_what_cannot_be() {
 fn undetermined_components_are_reported() {
     // Voxels 0, 1 and 2, 3 are not connected; no injection reaches the second pair.
     let block = dense_operator(
-        Mat::from_fn(4, 4, |i, j| if i / 2 != j / 2 { 0.0 } else if i == j { -1.0 } else { 1.0 })
-            .as_ref(),
+        Mat::from_fn(4, 4, |i, j| {
+            if i / 2 != j / 2 {
+                0.0
+            } else if i == j {
+                -1.0
+            } else {
+                1.0
+            }
+        })
+        .as_ref(),
     );
     let x = Mat::from_fn(4, 1, |s, _| if s == 0 { 1.0 } else { 0.0 });
     let data = builder(&x, &Mat::from_fn(4, 1, |_, _| 1.0)).build().unwrap();
@@ -287,9 +305,7 @@ fn selection_regions_and_baselines_refuse_what_cannot_be() {
             "source voxel: expected 0 to 3, got 4",
         ),
         (
-            message(SmoothingOperator::from_sparse(
-                hesse::sprs::CsMat::<f64>::zero((2, 3)).view(),
-            )),
+            message(SmoothingOperator::from_sparse(hesse::sprs::CsMat::<f64>::zero((2, 3)).view())),
             "smoothing operator: expected (2, 2), got (2, 3)",
         ),
     ];

@@ -88,10 +88,6 @@ pub fn size(a: &[f64]) -> f64 {
     a.iter().map(|a| a.abs()).fold(0.0, f64::max)
 }
 
-pub fn frobenius(a: &[f64]) -> f64 {
-    a.iter().map(|a| a * a).sum::<f64>().sqrt()
-}
-
 /// |a − b| ≤ tolerance · |b|.
 pub fn close(what: &str, a: f64, b: f64, tolerance: f64) {
     assert!((a - b).abs() <= tolerance * b.abs(), "{what}: got {a:e}, expected {b:e}");

@@ -152,7 +152,6 @@ fn greedy_rank_twenty_is_within_five_percent_of_the_toy() {
     let l = path(200);
     let fit = GreedyLowRank::new().lambda(100.0).max_rank(20).fit(&data, &l, &l).unwrap();
     let optimum = golden.scalar("unconstrained_f");
-    println!("greedy {} of {optimum}, residual {}", fit.connectome.objective, fit.residual);
     assert!(fit.connectome.objective >= optimum * (1.0 - 1e-9));
     assert!(fit.connectome.objective <= 1.05 * optimum, "{}", fit.connectome.objective);
     let want = golden.vector("unconstrained_singular_values");
@@ -169,7 +168,6 @@ fn full_rank_reaches_the_unconstrained_solution() {
         .max_rank(30)
         .fit(&data, &lx, &ly)
         .unwrap();
-    println!("greedy full rank: {} of {}", fit.connectome.objective, golden.scalar("f"));
     close("f", fit.connectome.objective, golden.scalar("f"), 1e-5);
     let exact = SplineRegression::new()
         .lambda_eff(golden.scalar("lam_eff"))

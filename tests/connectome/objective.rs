@@ -1,12 +1,13 @@
 //! The objective of full matrices against automatic differentiation, and its identities.
 
 use hesse::connectome::{SmoothingOperator, SplineObjective};
+use hesse::faer::{Mat, MatRef};
 use hesse::sprs::CsMat;
 
 use crate::golden::{Golden, all_close, close, columns, path, problem};
 
 /// From a dense matrix.
-pub fn dense_operator(a: hesse::faer::MatRef<f64>) -> SmoothingOperator {
+pub fn dense_operator(a: MatRef<f64>) -> SmoothingOperator {
     let rows: Vec<Vec<f64>> =
         (0..a.nrows()).map(|i| (0..a.ncols()).map(|j| a[(i, j)]).collect()).collect();
     let n = rows.len();
@@ -37,7 +38,7 @@ pub fn grid_laplacian(shape: &[usize], inside: &[f64]) -> SmoothingOperator {
     let all: Vec<Vec<isize>> = voxels.iter().map(|&i| coordinates(i)).collect();
     let near =
         |a: &[isize], b: &[isize]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<isize>() == 1;
-    let dense = hesse::faer::Mat::from_fn(voxels.len(), voxels.len(), |i, j| {
+    let dense = Mat::from_fn(voxels.len(), voxels.len(), |i, j| {
         if i == j {
             -(all.iter().filter(|other| near(&all[i], other)).count() as f64)
         } else {
@@ -53,7 +54,7 @@ fn values_gradients_and_hessian_products_are_those_of_automatic_differentiation(
     let (shape, mask) = golden.array("mask");
     let ly = grid_laplacian(&shape, &mask);
     let (x, y, omega) = (golden.mat("X"), golden.mat("Y"), golden.mat("Omega"));
-    let ones = hesse::faer::Mat::from_fn(omega.nrows(), omega.ncols(), |_, _| 1.0);
+    let ones = Mat::from_fn(omega.nrows(), omega.ncols(), |_, _| 1.0);
     let smooth = path(x.nrows());
     let skewed = dense_operator(golden.mat("Lx_nonsym").as_ref());
     assert!(smooth.is_symmetric() && !skewed.is_symmetric());
