@@ -54,8 +54,8 @@ fn factors(c: &mut Criterion) {
     let mut group = c.benchmark_group("connectome/factors/20000x100");
     group.sample_size(10).measurement_time(Duration::from_secs(5));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread");
-    pool.install(|| {
-        group.bench_function("gradient", |b| b.iter(|| f.gradient(black_box(&z), &mut g)));
+    group.bench_function("gradient", |b| {
+        b.iter(|| pool.install(|| f.gradient(black_box(&z), &mut g)));
     });
     // The products alone: 28 n r² flops, and 6 n r experiments.
     let block = vec![0.5; n * 2 * rank];

@@ -7,6 +7,7 @@ use hesse::connectome::{
     Weights, identifiability,
 };
 use hesse::faer::Mat;
+use hesse::sprs::CsMat;
 
 use crate::golden::path;
 use crate::objective::dense_operator;
@@ -305,7 +306,7 @@ fn selection_regions_and_baselines_refuse_what_cannot_be() {
             "source voxel: expected 0 to 3, got 4",
         ),
         (
-            message(SmoothingOperator::from_sparse(hesse::sprs::CsMat::<f64>::zero((2, 3)).view())),
+            message(SmoothingOperator::from_sparse(CsMat::<f64>::zero((2, 3)).view())),
             "smoothing operator: expected (2, 2), got (2, 3)",
         ),
     ];

@@ -24,7 +24,7 @@ fn drawn(seed: u64, x: f64, y: f64, hidden: f64) -> TracingData {
     let (a, b) = (normals("x", 27), normals("y", 33));
     let injections =
         Mat::from_fn(9, 3, |s, e| if s / 3 == e { x * (0.5 + a[s + 9 * e].abs()) } else { 0.0 });
-    let seen = |t: usize, e: usize| (t + 2 * e) % 5 != 0;
+    let seen = |t: usize, e: usize| !(t + 2 * e).is_multiple_of(5);
     let projections =
         Mat::from_fn(11, 3, |t, e| if seen(t, e) { y * b[t + 11 * e] } else { hidden });
     TracingData::builder()
@@ -168,7 +168,7 @@ fn a_resumed_fit_has_the_bits_of_one_that_never_stopped() {
         .unwrap();
     let (lx, ly) = (path(30), path(26));
     let whole = SplineRegression::new().lambda(10.0).fit(&data, &lx, &ly).unwrap();
-    assert!(whole.rounds > 2 && whole.iterations > 60, "{} {}", whole.rounds, whole.iterations);
+    assert!(whole.rounds > 2 && whole.iterations > 30, "{} {}", whole.rounds, whole.iterations);
     let folder = std::env::temp_dir().join(format!("hesse-connectome-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("checkpoint.npz");

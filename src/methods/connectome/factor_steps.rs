@@ -1,8 +1,8 @@
 //! Minimisers of the objective over nonnegative factors.
 
-use super::connectome::TracePoint;
 use super::entries;
 use super::factor_objective::{FactorObjective, FactorValue};
+use super::fitted::TracePoint;
 use crate::Result;
 
 /// Why a minimiser paused or ended.

@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use super::connectome::{Connectome, Status, TracePoint};
 use super::entries;
+use super::fitted::{Connectome, Status, TracePoint};
 use super::objective::SplineObjective;
 use super::spline_regression::{Callback, Counters, FitProgress, Solver, finish};
 use crate::optimize::{

@@ -204,7 +204,7 @@ fn new_direction(basis: &[f64], z: &[f64]) -> Option<Vec<f64>> {
         entries::axpy(-1.0, &inside, &mut x);
     }
     let norm = entries::square(&x).sqrt();
-    if !(norm > 1e-13 * size) {
+    if norm.is_nan() || norm <= 1e-13 * size {
         return None;
     }
     entries::scale(norm.recip(), &mut x);

@@ -4,12 +4,12 @@ use faer::{Mat, MatRef};
 use sprs::CsMat;
 
 use super::band_cholesky::{BandCholesky, Ordering};
-use super::connectome::{Connectome, Status, TracePoint, Weights};
 use super::data::TracingData;
 use super::dense_factors::{Cholesky, thin_svd};
 use super::dense_products::{gram, packed, tall_times, times, unpacked};
 use super::entries;
 use super::factor_objective::{FactorObjective, check_rank};
+use super::fitted::{Connectome, Status, TracePoint, Weights};
 use super::galerkin::Galerkin;
 use super::objective::{check_operators, observed_product_of_factors};
 use super::smoothing_operator::SmoothingOperator;

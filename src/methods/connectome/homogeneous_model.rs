@@ -2,10 +2,10 @@
 
 use faer::{Mat, MatRef};
 
-use super::connectome::{Denominator, mse_rel};
 use super::data::TracingData;
 use super::dense_factors::{condition_number, pivot_order, thin_svd};
 use super::dense_products::times;
+use super::fitted::{Denominator, mse_rel};
 use super::regional_matrix::Regions;
 use crate::optimize::Nnls;
 use crate::{Error, Result};
@@ -88,7 +88,7 @@ impl HomogeneousModel {
         let sources = Regions::new("source voxels", source_key, data.sources())?;
         let targets = Regions::new("target voxels", target_key, data.targets())?;
         if let Some(kappa) = self.kappa
-            && !(kappa >= 1.0)
+            && (kappa.is_nan() || kappa < 1.0)
         {
             return Err(Error::range("kappa", "a number from 1", kappa));
         }

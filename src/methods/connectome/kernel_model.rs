@@ -2,9 +2,9 @@
 
 use faer::{Mat, MatRef};
 
-use super::connectome::{Connectome, Denominator, Status, Weights, mse_rel};
 use super::data::TracingData;
 use super::dense_products::times;
+use super::fitted::{Connectome, Denominator, Status, Weights, mse_rel};
 use crate::error::check_finite;
 use crate::{Error, Result};
 

@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 
 use faer::Mat;
 
-use super::connectome::{Connectome, Status, TracePoint, Weights};
 use super::data::TracingData;
 use super::dense_products::unpacked;
 use super::entries;
@@ -13,6 +12,7 @@ use super::factor_starts::{self, balance, split_signed};
 use super::factor_steps::{
     AcceleratedSteps, ArmijoSteps, End, PublishedMomentum, published_norm, record,
 };
+use super::fitted::{Connectome, Status, TracePoint, Weights};
 use super::greedy_low_rank::GreedyLowRank;
 use super::objective::check_operators;
 use super::smoothing_operator::SmoothingOperator;

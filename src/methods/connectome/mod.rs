@@ -23,7 +23,7 @@
 mod active_set;
 mod band_cholesky;
 mod checkpoint;
-mod connectome;
+
 mod cosine_modes;
 mod data;
 mod dense_factors;
@@ -34,6 +34,7 @@ mod factor_objective;
 mod factor_starts;
 mod factor_steps;
 mod first_order;
+mod fitted;
 mod galerkin;
 mod greedy_low_rank;
 mod homogeneous_model;
@@ -55,11 +56,11 @@ mod spline_regression;
 mod voxel_laplacian;
 mod voxel_mask;
 
-pub use connectome::{Connectome, Denominator, FullWeights, Status, TracePoint, Weights, mse_rel};
 pub use cosine_modes::CosineModes;
 pub use data::{TracingData, TracingDataBuilder};
 pub use factor_objective::{FactorObjective, FactorPenalty, FactorValue, PenaltyForm};
 pub use factor_starts::{balance, split_signed, svd_split};
+pub use fitted::{Connectome, Denominator, FullWeights, Status, TracePoint, Weights, mse_rel};
 pub use greedy_low_rank::{GreedyFit, GreedyLowRank};
 pub use homogeneous_model::{
     HomogeneousFit, HomogeneousModel, regional_mse_rel, well_conditioned_columns,

@@ -1,7 +1,7 @@
 //! The choice of λ and the error to be expected, by nested cross-validation.
 
-use super::connectome::{Connectome, Denominator, Weights};
 use super::data::TracingData;
+use super::fitted::{Connectome, Denominator, Weights};
 use super::numpy_random;
 use super::objective::{check_lambda, check_operators};
 use super::smoothing_operator::SmoothingOperator;

@@ -2,12 +2,12 @@
 
 use faer::{Mat, MatRef};
 
-use super::connectome::{Connectome, Status, TracePoint, Weights};
 use super::data::TracingData;
 use super::dense_products::{gram, packed, tall_times, unpacked};
 use super::entries;
 use super::factor_objective::FactorObjective;
 use super::factor_starts::{balance, split_signed};
+use super::fitted::{Connectome, Status, TracePoint, Weights};
 use super::greedy_low_rank::GreedyLowRank;
 use super::smoothing_operator::SmoothingOperator;
 use super::spline_regression::Strength;
@@ -252,7 +252,7 @@ fn descend(n: usize, rank: usize, x: &mut [f64], m: usize, f: &[f64], c: &[f64],
     let norm = (0..rank)
         .map(|i| (0..rank).map(|j| ff[i + j * rank].abs()).sum::<f64>())
         .fold(0.0, f64::max);
-    if !(norm > 0.0) {
+    if norm.is_nan() || norm <= 0.0 {
         return;
     }
     let mut g = vec![0.0; n * rank];

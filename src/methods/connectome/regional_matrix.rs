@@ -2,8 +2,8 @@
 
 use faer::{Mat, MatRef};
 
-use super::connectome::Weights;
 use super::dense_products;
+use super::fitted::Weights;
 use crate::{Error, Result};
 
 /// Connection strengths between regions, sources × targets, four ways.

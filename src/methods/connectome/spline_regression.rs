@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::active_set::{ActiveSet, Pause, State};
 use super::checkpoint;
-use super::connectome::{Connectome, FullWeights, Status, TracePoint, Weights};
 use super::data::TracingData;
 use super::entries;
+use super::fitted::{Connectome, FullWeights, Status, TracePoint, Weights};
 use super::objective::{SplineObjective, check_lambda, check_operators, effective_lambda};
 use super::preconditioner::{Inverse, Preconditioner};
 use super::smoothing_operator::SmoothingOperator;
