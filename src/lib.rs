@@ -34,11 +34,13 @@ pub mod io;
 mod methods;
 pub mod network;
 mod numerics;
+mod tasks;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
-pub use methods::{dimension, flatness};
+pub use methods::{connectome, dimension, flatness};
 pub use numerics::{krylov, neighbors, optimize, parallel, random, statistics};
+pub use tasks::tracing_toys;
 
 pub use faer;
 pub use sprs;

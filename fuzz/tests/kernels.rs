@@ -36,3 +36,8 @@ fn smallest_passes() {
 fn softmax_passes() {
     pass(hesse_fuzz::softmax, 500);
 }
+
+#[test]
+fn stencils_pass() {
+    pass(hesse_fuzz::stencil, 300);
+}

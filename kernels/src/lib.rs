@@ -28,9 +28,11 @@ pub mod patches;
 pub mod peak;
 pub mod philox;
 pub mod pool;
+pub mod projected_gradient;
 mod real;
 mod row;
 pub mod smallest;
+pub mod stencil;
 mod window;
 
 pub use isa::{Isa, IsaError};

@@ -504,6 +504,74 @@ for n, d in ((50_000, 4_096), (10_000, 1_000)):
          numpy=lambda n=n, d=d: numpy_participation_ratio(np.float32, n, d))
 
 
+# ------------------------------------------------------------------ products with that Laplacian
+def scipy_laplacian(columns):
+    laplacian = (-ball_laplacian()).tocsr()
+    n = laplacian.shape[0]
+    x = uniform(1, n, columns) if columns > 1 else uniform(1, n)
+
+    return lambda: laplacian @ x, lambda y: y.reshape(n, columns)[::1000].ravel()
+
+
+for columns in (1, 32):
+    work(f"laplacian_ball_{columns}", "f64", 1e-13, scipy=lambda columns=columns: scipy_laplacian(columns))
+
+
+# ------------------------------------------------------------------ nonnegative least squares
+def scipy_nnls(m, n, count):
+    """One right-hand side a call, which is all that SciPy has."""
+    optimize = package("scipy.optimize")
+    a, b = uniform(1, m, n), uniform(2, count, m)
+
+    return lambda: np.array([optimize.nnls(a, row)[0] for row in b]), lambda x: x.ravel()
+
+
+work("nnls_2000x500", "f64", 1e-8, scipy=lambda: scipy_nnls(2000, 500, 1))
+work("nnls_200_rhs", "f64", 1e-8, scipy=lambda: scipy_nnls(500, 100, 200))
+
+
+def scipy_toy1d():
+    """600 iterations of L-BFGS-B, memory 6, on the smoothed masked regression of five injections."""
+    optimize = package("scipy.optimize")
+    n, count, factor = 100, 5, 100.0 * 5 / 100
+    grid = np.arange(n) / (n - 1)
+    x = np.zeros((n, count))
+    for e in range(count):
+        x[20 * e + 4 : 20 * e + 18, e] = 1.0
+    truth = np.exp(-(((grid[None, :] - grid[:, None]) / 0.4) ** 2))
+    truth += 0.9 * np.exp(-((grid[None, :] - 0.8) ** 2 + (grid[:, None] - 0.1) ** 2) / 0.04)
+    observed = 1.0 - x
+    y = observed * (truth @ x)
+
+    def laplacian(w):
+        s = np.zeros_like(w)
+        d = np.diff(w, axis=0)
+        s[:-1] += d
+        s[1:] -= d
+        d = np.diff(w, axis=1)
+        s[:, :-1] += d
+        s[:, 1:] -= d
+
+        return s
+
+    def objective(flat):
+        w = flat.reshape(n, n)
+        r = observed * (w @ x - y)
+        s = laplacian(w)
+
+        return np.sum(r * r) + factor * np.sum(s * s), (2 * r @ x.T + 2 * factor * laplacian(s)).ravel()
+
+    def run():
+        return optimize.minimize(objective, np.zeros(n * n), jac=True, method="L-BFGS-B", bounds=[(0, None)] * (n * n),
+                                 options={"maxcor": 6, "maxiter": 600, "maxfun": 5000, "ftol": 0, "gtol": 0})
+
+    # Paths of 600 steps differ by rounding; both must have come as far down.
+    return run, lambda result: np.array([result.fun])
+
+
+work("toy1d_lbfgsb_600", "f64", 0.2, scipy=scipy_toy1d)
+
+
 # ------------------------------------------------------------------ element by element
 def torch_tanh(dtype, n):
     """In place of an array that is there, as our kernel works."""

@@ -6,7 +6,7 @@ use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_
 use faer::{Mat, MatRef, Par};
 
 /// Eigenvalues in ascending order, and the eigenvectors in columns.
-pub(super) struct SymmetricEigen {
+pub(crate) struct SymmetricEigen {
     pub values: Vec<f64>,
     pub vectors: Mat<f64>,
 }
@@ -15,7 +15,7 @@ pub(super) struct SymmetricEigen {
 /// read. 9n³ flops or so.
 ///
 /// `None` if the iteration did not converge, which needs elements that are not finite.
-pub(super) fn symmetric_eigen(a: MatRef<'_, f64>) -> Option<SymmetricEigen> {
+pub(crate) fn symmetric_eigen(a: MatRef<'_, f64>) -> Option<SymmetricEigen> {
     let n = a.nrows();
     let mut values = Diag::<f64>::zeros(n);
     let mut vectors = Mat::<f64>::zeros(n, n);
