@@ -42,6 +42,9 @@ impl<T: Real, F: FnMut(&[f64], &mut [f64]) -> f64> SmoothObjective<T> for Functi
     }
 }
 
+/// The value at a point; writes the gradient.
+type Value = Box<dyn FnMut(&[f64], &mut [f64]) -> f64>;
+
 fn rosenbrock(x: &[f64], g: &mut [f64]) -> f64 {
     let n = x.len();
     g.fill(0.0);
@@ -91,7 +94,7 @@ fn scipys_minima() {
     {
         let of = |key: &str| arrays[&format!("{name}_{key}")].1.clone();
         let n = of("x0").len();
-        let f: Box<dyn FnMut(&[f64], &mut [f64]) -> f64> = match name {
+        let f: Value = match name {
             "exponentials" => {
                 let (a, b) = (of("A"), of("b"));
                 Box::new(move |x, g| {

@@ -168,13 +168,13 @@ impl<T: Real, F: Finish<T>> WithSimd for Apply<'_, T, F> {
             assert!(parts.iter().all(|part| part.0.len() == y.len()) && own.len() == y.len());
             for i in 0..y.len() {
                 // SAFETY: i is below the length of each slice, asserted above.
-                let near = parts.map(|part| unsafe { *part.0.get_unchecked(i) });
+                let near = unsafe { vectors_at::<T, S>(own[i], &parts, i) };
                 let sum = differences::<T, S>(simd, own[i], near);
                 y[i] = op.finish(simd, sum, own[i], y[i]);
             }
             if !y_tail.is_empty() {
                 let own = T::partial_load(simd, own_tail);
-                let near = parts.map(|part| T::partial_load(simd, part.1));
+                let near = tails::<T, S>(simd, own, &parts);
                 let old = if F::READS { T::partial_load(simd, y_tail) } else { own };
                 let sum = differences::<T, S>(simd, own, near);
                 T::partial_store(simd, y_tail, op.finish(simd, sum, own, old));
@@ -184,13 +184,63 @@ impl<T: Real, F: Finish<T>> WithSimd for Apply<'_, T, F> {
 }
 
 /// Σ (near − own), the two neighbours along an axis first.
+///
+/// No closures around vector operations: they are functions of their own, without the instruction
+/// set that the operations need, and do not become part of the loop.
 #[inline(always)]
 fn differences<T: Real, S: Simd>(
     simd: S,
     own: T::Vector<S>,
     near: [T::Vector<S>; 6],
 ) -> T::Vector<S> {
-    let add = <T as Lanes>::add::<S>;
-    let [a, b, c, d, e, f] = near.map(|x| <T as Lanes>::sub(simd, x, own));
-    add(simd, add(simd, add(simd, a, b), add(simd, c, d)), add(simd, e, f))
+    let first = pair::<T, S>(simd, own, near[0], near[1]);
+    let second = pair::<T, S>(simd, own, near[2], near[3]);
+    let third = pair::<T, S>(simd, own, near[4], near[5]);
+    <T as Lanes>::add(simd, <T as Lanes>::add(simd, first, second), third)
+}
+
+/// (a − own) + (b − own).
+#[inline(always)]
+fn pair<T: Real, S: Simd>(
+    simd: S,
+    own: T::Vector<S>,
+    a: T::Vector<S>,
+    b: T::Vector<S>,
+) -> T::Vector<S> {
+    <T as Lanes>::add(simd, <T as Lanes>::sub(simd, a, own), <T as Lanes>::sub(simd, b, own))
+}
+
+/// Whole vectors of a slice, and the rest.
+type Split<'a, T, S> = (&'a [<T as Lanes>::Vector<S>], &'a [T]);
+
+/// The vectors behind the last whole ones.
+#[inline(always)]
+fn tails<T: Real, S: Simd>(
+    simd: S,
+    own: T::Vector<S>,
+    parts: &[Split<'_, T, S>; 6],
+) -> [T::Vector<S>; 6] {
+    let mut near = [own; 6];
+    for k in 0..6 {
+        near[k] = T::partial_load(simd, parts[k].1);
+    }
+    near
+}
+
+/// Vector i of each.
+///
+/// # Safety
+/// i is below the number of vectors of every part.
+#[inline(always)]
+unsafe fn vectors_at<T: Real, S: Simd>(
+    own: T::Vector<S>,
+    parts: &[Split<'_, T, S>; 6],
+    i: usize,
+) -> [T::Vector<S>; 6] {
+    let mut near = [own; 6];
+    for k in 0..6 {
+        // SAFETY: the caller's.
+        near[k] = unsafe { *parts[k].0.get_unchecked(i) };
+    }
+    near
 }

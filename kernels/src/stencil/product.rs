@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{Segment, differences};
+use super::{Segment, differences, tails, vectors_at};
 use crate::compiled::dispatch;
 use crate::lanes::Lanes;
 use crate::{Isa, Real};
@@ -186,9 +186,9 @@ fn part<T: Real, S: Simd, F: Op<T>>(
     assert!(around.iter().chain(&beside).all(|part| part.0.len() == vectors));
     for i in 0..vectors {
         // SAFETY: i is below the length of each slice, asserted above.
-        let near = around.map(|part| unsafe { *part.0.get_unchecked(i) });
+        let near = unsafe { vectors_at::<T, S>(own[i], &around, i) };
         // SAFETY: as above.
-        let next = beside.map(|part| unsafe { *part.0.get_unchecked(i) });
+        let next = unsafe { vectors_at::<T, S>(own[i], &beside, i) };
         let columns = differences::<T, S>(simd, own[i], near);
         let sum = <T as Lanes>::add(simd, columns, differences::<T, S>(simd, own[i], next));
         if F::SQUARES {
@@ -201,8 +201,8 @@ fn part<T: Real, S: Simd, F: Op<T>>(
     if !own_tail.is_empty() {
         // Behind the end all are 0, and so is their sum.
         let own = T::partial_load(simd, own_tail);
-        let near = around.map(|part| T::partial_load(simd, part.1));
-        let next = beside.map(|part| T::partial_load(simd, part.1));
+        let near = tails::<T, S>(simd, own, &around);
+        let next = tails::<T, S>(simd, own, &beside);
         let columns = differences::<T, S>(simd, own, near);
         let sum = <T as Lanes>::add(simd, columns, differences::<T, S>(simd, own, next));
         if F::SQUARES {
