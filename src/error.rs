@@ -160,6 +160,9 @@ impl Error {
 /// # Errors
 /// [`Error::NonFinite`] with the first index that is not.
 pub fn check_finite<T: crate::Real>(what: &str, values: &[T]) -> Result<()> {
+    if hesse_kernels::level1::all_finite(hesse_kernels::Isa::current(), values) {
+        return Ok(());
+    }
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(()),
         Some(index) => {

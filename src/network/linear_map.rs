@@ -29,7 +29,7 @@ pub trait LinearMap<T: Real>: Sync {
     /// Whether there is a bias, one a channel of the output.
     fn has_bias(&self) -> bool;
 
-    /// Whether the features of z are [group][channel][position] rather than [position][channel].
+    /// Whether the features of z are `[group][channel][position]` rather than `[position][channel]`.
     fn channels_first(&self) -> bool;
 
     /// The patches of one sample that a group reads: positions × patch, row-major.
