@@ -130,12 +130,15 @@ pub(super) fn observe_layer<T: Real, L: Layer<T> + ?Sized>(
     }
     let samples = pass.input.len() / features(layer.input_shape());
     let mut squares = GradientSquares::zeros(samples, specs.len(), observer.wants_weighted());
-    layer.gradient_squares(pass, output_error, &mut squares, scratch.child_mut(0));
     let map = layer.linear_map();
     let mut delta = scratch.take(DELTA, if map.is_some() { output_error.len() } else { 0 });
     if let Some(map) = map {
         delta.copy_from_slice(output_error);
         map.error_before_activation(pass.state, pass.count, &mut delta);
+    }
+    match map.filter(|map| holds_all(*map, &specs, pass.parameters)) {
+        Some(map) => squares_of_map(map, pass, &delta, &mut squares),
+        None => layer.gradient_squares(pass, output_error, &mut squares, scratch.child_mut(0)),
     }
     layer.adjoint(pass, output_error, Some(input_error), None, None, scratch.child_mut(0));
     observer.observe(&Observed {
@@ -162,18 +165,22 @@ pub(super) fn squares_of_layer<T: Real, L: Layer<T> + ?Sized>(
     scratch: &mut State<T>,
 ) {
     let specs = layer.parameters();
-    if let Some(map) = layer.linear_map() {
-        let arrays = 1 + usize::from(map.has_bias());
-        if specs.len() == arrays && specs[0].len() == map.weight(pass.parameters).len() {
-            let mut delta = scratch.take(DELTA, output_error.len());
-            delta.copy_from_slice(output_error);
-            map.error_before_activation(pass.state, pass.count, &mut delta);
-            squares_of_map(map, pass, &delta, squares);
-            scratch.put_back(DELTA, delta);
-            return;
-        }
+    if let Some(map) = layer.linear_map()
+        && holds_all(map, &specs, pass.parameters)
+    {
+        let mut delta = scratch.take(DELTA, output_error.len());
+        delta.copy_from_slice(output_error);
+        map.error_before_activation(pass.state, pass.count, &mut delta);
+        squares_of_map(map, pass, &delta, squares);
+        scratch.put_back(DELTA, delta);
+        return;
     }
     squares_one_by_one(layer, &specs, pass, output_error, squares, scratch);
+}
+
+/// Whether the weights and biases of the map are all parameters of its layer.
+fn holds_all<T: Real>(map: &dyn LinearMap<T>, specs: &[ParameterSpec], parameters: &[T]) -> bool {
+    specs.len() == 1 + usize::from(map.has_bias()) && specs[0].len() == map.weight(parameters).len()
 }
 
 /// One adjoint pass over the shard for every sample and cotangent, the others masked: right for any
@@ -228,43 +235,39 @@ fn squares_of_map<T: Real>(
     let bias = &pass.parameters[weight.len()..];
     let per_group = shape.outputs * shape.patch;
     let mut patches = vec![T::ZERO; shape.positions * shape.patch];
-    // W∘W of a group, for the weighted sums at one position.
     let weighted = squares.wants_weighted();
     for group in 0..shape.groups {
         let w = &weight[group * per_group..][..per_group];
-        let w_squares = if weighted && shape.positions == 1 { squared(w) } else { Vec::new() };
         let mut x_squares = Vec::new();
         for b in 0..shape.samples {
             map.read_patches(group, &pass.input[b * per_sample..][..per_sample], &mut patches);
             if shape.positions == 1 {
                 let x2 = level1::dot(Isa::current(), &patches, &patches);
-                let d2 = shape.outputs_squared(delta, b, group).iter().sum::<f64>();
-                squares.add(b, 0, d2 * x2, 0.0);
-                x_squares.extend(patches.iter().map(|x| x.to_f64() * x.to_f64()));
+                squares.add(b, 0, shape.squared(delta, b, group) * x2, 0.0);
+                if weighted {
+                    x_squares.extend(patches.iter().map(|x| x.to_f64() * x.to_f64()));
+                }
             } else {
                 squares_at_positions(&shape, delta, b, group, &patches, w, squares);
             }
         }
         if weighted && shape.positions == 1 {
-            // (x∘x)(W∘W)ᵀ for all samples, then with the squares of δ.
-            let mut sums = vec![0.0; shape.samples * shape.outputs];
-            gemm(
-                Isa::current(),
-                1.0,
-                MatrixRef::row_major(&x_squares, shape.samples, shape.patch),
-                MatrixRef::row_major(&w_squares, shape.outputs, shape.patch).transposed(),
-                0.0,
-                MatrixMut::row_major(&mut sums, shape.samples, shape.outputs),
-            );
-            for (b, sums) in sums.chunks_exact(shape.outputs).enumerate() {
-                let d2 = shape.outputs_squared(delta, b, group);
-                let sum = d2.iter().zip(sums).map(|(d, s)| d * s).sum();
-                squares.add(b, 0, 0.0, sum);
-            }
+            weigh_at_one_position(&shape, delta, group, &x_squares, w, squares);
         }
         if map.has_bias() {
             let bias = &bias[group * shape.outputs..][..shape.outputs];
             for b in 0..shape.samples {
+                if shape.positions == 1 {
+                    let norm = shape.squared(delta, b, group);
+                    let terms = |d2: Vec<f64>| {
+                        let term = |(d, t): (f64, &T)| d * t.to_f64() * t.to_f64();
+                        d2.into_iter().zip(bias).map(term).sum()
+                    };
+                    let sum =
+                        if weighted { terms(shape.outputs_squared(delta, b, group)) } else { 0.0 };
+                    squares.add(b, 1, norm, sum);
+                    continue;
+                }
                 for k in 0..shape.count {
                     let g = shape.position_sums(delta, k, b, group);
                     let norm = g.iter().map(|g| g * g).sum();
@@ -320,8 +323,45 @@ fn squares_at_positions<T: Real>(
     }
 }
 
-fn squared<T: Real>(x: &[T]) -> Vec<f64> {
-    x.iter().map(|x| x.to_f64() * x.to_f64()).collect()
+/// Rows of W that are squared together: they stay in the second-level cache for their product.
+const ROWS: usize = 32;
+
+/// Σ_o (Σₖ δ²)_o Σ_i W_oi² x_i² of every sample: (x∘x)(W∘W)ᵀ in `f64`, a few rows of W at a time, and
+/// its products with the squares of δ.
+fn weigh_at_one_position<T: Real>(
+    shape: &Shape,
+    delta: &[T],
+    group: usize,
+    x_squares: &[f64],
+    w: &[T],
+    squares: &mut GradientSquares,
+) {
+    let (samples, patch, outputs) = (shape.samples, shape.patch, shape.outputs);
+    let errors: Vec<Vec<f64>> =
+        (0..samples).map(|b| shape.outputs_squared(delta, b, group)).collect();
+    let mut w_squares = vec![0.0; ROWS.min(outputs) * patch];
+    let mut sums = vec![0.0; samples * ROWS.min(outputs)];
+    for (piece, w) in w.chunks(ROWS * patch).enumerate() {
+        let rows = w.len() / patch;
+        let w_squares = &mut w_squares[..w.len()];
+        for (square, w) in w_squares.iter_mut().zip(w) {
+            *square = w.to_f64() * w.to_f64();
+        }
+        let sums = &mut sums[..samples * rows];
+        gemm(
+            Isa::current(),
+            1.0,
+            MatrixRef::row_major(x_squares, samples, patch),
+            MatrixRef::row_major(w_squares, rows, patch).transposed(),
+            0.0,
+            MatrixMut::row_major(sums, samples, rows),
+        );
+        for (b, (sums, errors)) in sums.chunks_exact(rows).zip(&errors).enumerate() {
+            let errors = &errors[piece * ROWS..][..rows];
+            let sum = errors.iter().zip(sums).map(|(d, s)| d * s).sum();
+            squares.add(b, 0, 0.0, sum);
+        }
+    }
 }
 
 /// Sizes of a linear map and of a stack of its errors.
@@ -369,6 +409,17 @@ impl Shape {
             let stride = self.groups * self.outputs;
             MatrixRef::new(delta, self.outputs, self.positions, 1, stride)
         }
+    }
+
+    /// Σₖ ‖δ‖², for a map with one position.
+    fn squared<T: Real>(&self, delta: &[T], b: usize, group: usize) -> f64 {
+        let width = self.groups * self.outputs;
+        let start = |k: usize| (k * self.samples + b) * width + group * self.outputs;
+        let of = |k: usize| {
+            let d = &delta[start(k)..][..self.outputs];
+            level1::dot(Isa::current(), d, d)
+        };
+        (0..self.count).map(of).sum()
     }
 
     /// Σₖ δ² of every output, for a map with one position.

@@ -12,7 +12,9 @@ use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
 use faer::linalg::{evd::self_adjoint_evd, triangular_inverse};
 use faer::{Mat, MatMut, MatRef, Par};
 
-use crate::{Error, Result};
+use hesse_kernels::level1;
+
+use crate::{Error, Isa, Result};
 
 /// Eigenvalues, ascending, of the symmetric tridiagonal matrix with this diagonal and subdiagonal,
 /// and the squared first components of its unit eigenvectors.
@@ -115,7 +117,7 @@ pub(crate) fn cholesky_upper(a: MatRef<'_, f64>) -> Option<Mat<f64>> {
 pub(crate) fn singular_values_of_columns(columns: &mut [f64], k: usize) -> Result<Vec<f64>> {
     let m = columns.len().checked_div(k).unwrap_or(0);
     debug_assert!(m >= k);
-    let largest = columns.iter().fold(0.0_f64, |a, x| a.max(x.abs()));
+    let largest = level1::max_abs(Isa::current(), columns);
     if largest == 0.0 {
         return Ok(vec![0.0; k]);
     }

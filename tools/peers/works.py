@@ -205,8 +205,7 @@ def jax_hvp_block8(mlp):
 
 def torch_jacobian_measures(mlp):
     """One backward pass for every sample and output, batch of one, each for the gradients of all
-    parameters and of the inputs of all layers at once; the code of arXiv 2310.01770 repeats the passes
-    for each of them. S, MLS, NMLS, mean log volume and mean local dimension."""
+    parameters and of the inputs of all layers at once. S, MLS, NMLS, mean log volume and mean local dimension."""
     torch = package("torch")
     p = [torch.tensor(a, requires_grad=True) for a in mlp.parameters()]
     x, n, outputs = torch.tensor(mlp.x), len(mlp.sizes) - 1, mlp.sizes[-1]
@@ -236,11 +235,49 @@ def torch_jacobian_measures(mlp):
     return run, lambda measures: measures
 
 
+def torch_jacobian_measures_repeated(mlp):
+    """The same as the code of arXiv 2310.01770 does it: passes of one sample and one output, first for
+    the gradients of the parameters, then again for the inputs of every layer."""
+    torch = package("torch")
+    p = [torch.tensor(a, requires_grad=True) for a in mlp.parameters()]
+    x, n, outputs = torch.tensor(mlp.x), len(mlp.sizes) - 1, mlp.sizes[-1]
+
+    def forward(h, first=0):
+        for l in range(first, n):
+            h = h @ p[l] + p[n + l]
+            h = torch.tanh(h) if l < n - 1 else h
+        return h
+
+    def run():
+        sharpness, sensitivity, total, volume, dimension = 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(mlp.batch):
+            f = forward(x[i])
+            for j in range(outputs):
+                gradients = torch.autograd.grad(f[j], p, retain_graph=True)
+                sharpness += sum((g * g).sum().item() for g in gradients)
+            h = x[i]
+            for l in range(n):
+                start = h.detach().requires_grad_()
+                f = forward(start, l)
+                rows = [torch.autograd.grad(f[j], start, retain_graph=True)[0] for j in range(outputs)]
+                s = torch.linalg.svdvals(torch.stack(rows))
+                total += s[0].item()
+                if l == 0:
+                    sensitivity += s[0].item()
+                    volume += s.log().sum().item()
+                    dimension += ((s ** 2).sum() ** 2 / (s ** 4).sum()).item()
+                h = torch.tanh(h @ p[l] + p[n + l])
+        return np.array([sharpness, sensitivity, total, volume, dimension]) / mlp.batch
+
+    return run, lambda measures: measures
+
+
 for dtype in ("f32", "f64"):
     real = {"f32": np.float32, "f64": np.float64}[dtype]
     sizes = (784, 500, 500, 500, 10)
     work("jacobian_measures_mlp_784-500-500-500-10_B20", dtype, {"f32": 1e-4, "f64": 1e-10}[dtype],
-         torch=lambda real=real, sizes=sizes: torch_jacobian_measures(Mlp(sizes, 20, real)))
+         torch=lambda real=real, sizes=sizes: torch_jacobian_measures(Mlp(sizes, 20, real)),
+         torch_repeated=lambda real=real, sizes=sizes: torch_jacobian_measures_repeated(Mlp(sizes, 20, real)))
 
 for name, sizes, batch, dtypes in (
     ("mlp_784-512-512-10_B2048", (784, 512, 512, 10), 2048, ("f32", "f64")),

@@ -130,6 +130,7 @@ impl<'a, T: Real> Geometry<'a, T> {
                 norms: self.norms && range.start == 0,
                 layers: Vec::new(),
                 others: Vec::new(),
+                first: Vec::new(),
                 failure: None,
             })?;
         let mut report = GeometryReport {
@@ -160,7 +161,7 @@ pub(super) struct Shard {
     pub others: Vec<OtherLayer>,
 }
 
-struct ShardObserver {
+struct ShardObserver<T> {
     outputs: usize,
     adaptive: bool,
     which: SingularValues,
@@ -171,11 +172,13 @@ struct ShardObserver {
     /// Last to first.
     layers: Vec<LayerGeometry>,
     others: Vec<OtherLayer>,
+    /// Jacobian at the first layer with parameters, to tell whether it is that at the inputs.
+    first: Vec<T>,
     failure: Option<Error>,
 }
 
-impl ShardObserver {
-    fn add_linear<T: Real>(
+impl<T: Real> ShardObserver<T> {
+    fn add_linear(
         &mut self,
         seen: &Observed<'_, T>,
         name: String,
@@ -238,10 +241,13 @@ impl ShardObserver {
         check_rows(&layer.name, seen.input, seen.input_error)?;
         layer.jacobian.add_stack(seen.input, seen.input_error)?;
         self.layers.push(layer);
+        if seen.place.offset == 0 {
+            self.first = seen.input_error.to_vec();
+        }
         Ok(())
     }
 
-    fn add_other<T: Real>(&mut self, seen: &Observed<'_, T>, name: String) {
+    fn add_other(&mut self, seen: &Observed<'_, T>, name: String) {
         let arrays = 0..seen.specs.len();
         let sum = |f: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
             (0..seen.samples).map(|b| arrays.clone().map(|a| f(b, a)).sum()).collect()
@@ -265,7 +271,7 @@ fn check_rows<T: Real>(name: &str, input: &[T], stack: &[T]) -> Result<()> {
     crate::error::check_finite(&format!("Jacobian at {name}"), stack)
 }
 
-impl<T: Real> Observer<T> for ShardObserver {
+impl<T: Real> Observer<T> for ShardObserver<T> {
     fn wants_weighted(&self) -> bool {
         self.adaptive
     }
@@ -284,7 +290,7 @@ impl<T: Real> Observer<T> for ShardObserver {
     }
 }
 
-impl<T: Real> StackObserver<T> for ShardObserver {
+impl<T: Real> StackObserver<T> for ShardObserver<T> {
     type Output = Result<Shard>;
 
     fn finish(mut self, inputs: &[T], input_error: &[T], features: usize) -> Result<Shard> {
@@ -293,14 +299,24 @@ impl<T: Real> StackObserver<T> for ShardObserver {
         }
         check_rows("the network", inputs, input_error)?;
         let samples = inputs.len() / features;
-        let mut input = JacobianGeometry::new::<T>(features, self.outputs, self.which);
-        input.add_stack(inputs, input_error)?;
         self.layers.reverse();
         self.others.reverse();
-        let reads_input = self
-            .layers
-            .first()
-            .is_some_and(|layer| layer.jacobian.features == features && layer.jacobian == input);
+        let same = |layer: &&LayerGeometry| {
+            layer.weight.start == 0
+                && layer.jacobian.features == features
+                && self.first == input_error
+                && layer.jacobian.norms.iter().copied().eq(inputs.chunks(features).map(norm))
+        };
+        let first = self.layers.first().filter(same).map(|layer| layer.jacobian.clone());
+        let reads_input = first.is_some();
+        let input = match first {
+            Some(jacobian) => jacobian,
+            None => {
+                let mut input = JacobianGeometry::new::<T>(features, self.outputs, self.which);
+                input.add_stack(inputs, input_error)?;
+                input
+            }
+        };
         let (mut scaled_columns, mut scaled_inputs) = (Vec::new(), Vec::new());
         for b in 0..samples {
             let x = &inputs[b * features..][..features];
