@@ -693,7 +693,7 @@ impl Work for LeastSquares {
         let (m, n, count) = self.shape;
         let a = MatRef::from_row_major_slice(&self.a, m, n);
         let b = MatRef::from_column_major_slice(&self.b, m, count);
-        self.x = Nnls::new().solve_many(a, b).map(|fit| fit.x).unwrap_or_default();
+        self.x = Nnls::new().solve_many(a, b).map(|fit| fit.x).unwrap_or_else(|_| Mat::new());
     }
     fn answer(&self) -> Vec<f64> {
         self.x.col_iter().flat_map(|x| x.iter().copied().collect::<Vec<_>>()).collect()
