@@ -73,6 +73,25 @@ pub enum Error {
         /// What there is.
         got: String,
     },
+    /// More memory than allowed would be needed; nothing has been allocated.
+    #[error("{what}: expected at most {limit} bytes of memory, {required} are required")]
+    Memory {
+        /// What needs it.
+        what: String,
+        /// Bytes needed.
+        required: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Data that leave part of the answer open.
+    #[error(
+        "components: expected data that determine every pair, undetermined are {}",
+        .components.join(", ")
+    )]
+    Unidentifiable {
+        /// The pairs of components that are not determined.
+        components: Vec<String>,
+    },
     /// A file that is not what its format says.
     #[error("{file}: {}{message}", .array.as_ref().map(|a| format!("array {a:?}: ")).unwrap_or_default())]
     Format {
@@ -160,7 +179,7 @@ impl Error {
 /// # Errors
 /// [`Error::NonFinite`] with the first index that is not.
 pub fn check_finite<T: crate::Real>(what: &str, values: &[T]) -> Result<()> {
-    if hesse_kernels::level1::all_finite(hesse_kernels::Isa::current(), values) {
+    if hesse_kernels::level1::all_finite(crate::Isa::current(), values) {
         return Ok(());
     }
     match values.iter().position(|v| !v.is_finite()) {

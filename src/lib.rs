@@ -4,9 +4,12 @@
 //!
 //! | Room | What it computes |
 //! |---|---|
+//! | [`dimension`] | how many dimensions points occupy |
 //! | [`flatness`] | how the sharpness of a network bounds the sensitivity of its representations |
 //! | [`krylov`] | what can be learned of an operator that can only be multiplied with vectors |
+//! | [`neighbors`] | exact nearest neighbours, their graphs and geodesics |
 //! | [`parallel`] | work in fixed shards, results in a fixed order: the same bits for any number of threads |
+//! | [`statistics`] | ranks and correlations with their intervals, spectra of covariances, participation ratios |
 //! | [`Error`] | what is wrong with an input: the thing, what was expected, what came |
 //! | [`Isa`], [`Real`] | the instruction set of the kernels, and the two storage types |
 //!
@@ -31,11 +34,13 @@ pub mod io;
 mod methods;
 pub mod network;
 mod numerics;
+mod tasks;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
-pub use methods::flatness;
-pub use numerics::{krylov, optimize, parallel, random};
+pub use methods::{connectome, dimension, flatness};
+pub use numerics::{krylov, neighbors, optimize, parallel, random, statistics};
+pub use tasks::tracing_toys;
 
 pub use faer;
 pub use sprs;

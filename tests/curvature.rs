@@ -58,6 +58,31 @@ fn architecture(activation: Activation, shape: usize) -> Architecture {
             .flatten()
             .residual(vec![dense(5, activation), dense(8, linear)])
             .dense(3, linear),
+        4 => Architecture::new([2, 5, 4])
+            .layer(LayerSpec::Convolution {
+                outputs: 4,
+                kernel: [3, 2],
+                stride: [2, 1],
+                padding: [1, 1],
+                dilation: [1, 2],
+                groups: 2,
+                activation,
+                bias: true,
+                initializer: Default::default(),
+            })
+            .average_pool(2)
+            .flatten()
+            .dense(2, linear),
+        5 => Architecture::new([1, 4, 4])
+            .convolution(3, 3, 1, activation)
+            .convolution(2, 1, 0, activation)
+            .global_average_pool()
+            .dense(2, linear),
+        3 => Architecture::new([3, 2])
+            .dense(3, activation)
+            .recurrent(4, activation, true)
+            .recurrent(3, activation, false)
+            .dense(2, linear),
         _ => Architecture::new([4])
             .layer(LayerSpec::Activation { activation })
             .residual(vec![dense(4, activation)])
@@ -115,7 +140,7 @@ proptest! {
     #[test]
     fn products_are_derivatives(
         activation in prop::sample::select(smooth()),
-        shape in 0_usize..4,
+        shape in 0_usize..7,
         loss in prop::sample::select(LOSSES.to_vec()),
         seed in 0_u64..1000,
         samples in 1_usize..20,
@@ -148,7 +173,7 @@ proptest! {
     #[test]
     fn operators_are_symmetric_linear_and_columnwise(
         activation in prop::sample::select(Activation::ALL.to_vec()),
-        shape in 0_usize..4,
+        shape in 0_usize..7,
         loss in prop::sample::select(LOSSES.to_vec()),
         seed in 0_u64..1000,
     ) {

@@ -7,12 +7,16 @@ mod exact;
 mod level1;
 mod numbers;
 mod panel;
+mod smallest;
 mod softmax;
+mod stencil;
 
 pub use elementary::elementary;
 pub use level1::level1;
 pub use panel::panel;
+pub use smallest::smallest;
 pub use softmax::softmax;
+pub use stencil::stencil;
 
 use hesse::io::{Archive, Array, Format, Limits};
 

@@ -28,6 +28,16 @@ fn panels_pass() {
 }
 
 #[test]
+fn smallest_passes() {
+    pass(hesse_fuzz::smallest, 200);
+}
+
+#[test]
 fn softmax_passes() {
     pass(hesse_fuzz::softmax, 500);
+}
+
+#[test]
+fn stencils_pass() {
+    pass(hesse_fuzz::stencil, 300);
 }

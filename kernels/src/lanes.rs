@@ -1,6 +1,6 @@
 //! One name for the vector operations of `f32` and `f64`, so that a kernel is written once for both.
 
-use pulp::Simd;
+use pulp::{Simd, bytemuck};
 
 use crate::missing;
 
@@ -26,6 +26,8 @@ pub trait Lanes: sealed::Sealed + Sized + Copy + 'static {
 
     fn as_simd<S: Simd>(x: &[Self]) -> (&[Self::Vector<S>], &[Self]);
     fn as_mut_simd<S: Simd>(x: &mut [Self]) -> (&mut [Self::Vector<S>], &mut [Self]);
+    /// The lanes in order.
+    fn as_lanes<S: Simd>(v: &Self::Vector<S>) -> &[Self];
     /// Loads up to one vector, zeros behind the end of `x`.
     fn partial_load<S: Simd>(simd: S, x: &[Self]) -> Self::Vector<S>;
     /// Stores the first `x.len()` lanes.
@@ -68,6 +70,9 @@ pub trait Lanes: sealed::Sealed + Sized + Copy + 'static {
         a: Self::Vector<S>,
         b: Self::Vector<S>,
     ) -> Self::Vector<S>;
+
+    /// Whether the mask holds in any lane.
+    fn any<S: Simd>(simd: S, mask: Self::Mask<S>) -> bool;
 
     fn to_bits_v<S: Simd>(simd: S, a: Self::Vector<S>) -> Self::Bits<S>;
     fn from_bits_v<S: Simd>(simd: S, a: Self::Bits<S>) -> Self::Vector<S>;
@@ -130,6 +135,10 @@ impl Lanes for f32 {
         S::as_mut_simd_f32s(x)
     }
     #[inline(always)]
+    fn as_lanes<S: Simd>(v: &S::f32s) -> &[Self] {
+        bytemuck::cast_slice(core::slice::from_ref(v))
+    }
+    #[inline(always)]
     fn partial_load<S: Simd>(simd: S, x: &[Self]) -> S::f32s {
         simd.partial_load_f32s(x)
     }
@@ -158,6 +167,10 @@ impl Lanes for f32 {
     #[inline(always)]
     fn select<S: Simd>(simd: S, mask: S::m32s, a: S::f32s, b: S::f32s) -> S::f32s {
         simd.select_f32s(mask, a, b)
+    }
+    #[inline(always)]
+    fn any<S: Simd>(simd: S, mask: S::m32s) -> bool {
+        simd.first_true_m32s(mask) < S::F32_LANES
     }
     #[inline(always)]
     fn to_bits_v<S: Simd>(simd: S, a: S::f32s) -> S::u32s {
@@ -223,6 +236,10 @@ impl Lanes for f64 {
         S::as_mut_simd_f64s(x)
     }
     #[inline(always)]
+    fn as_lanes<S: Simd>(v: &S::f64s) -> &[Self] {
+        bytemuck::cast_slice(core::slice::from_ref(v))
+    }
+    #[inline(always)]
     fn partial_load<S: Simd>(simd: S, x: &[Self]) -> S::f64s {
         simd.partial_load_f64s(x)
     }
@@ -251,6 +268,10 @@ impl Lanes for f64 {
     #[inline(always)]
     fn select<S: Simd>(simd: S, mask: S::m64s, a: S::f64s, b: S::f64s) -> S::f64s {
         simd.select_f64s(mask, a, b)
+    }
+    #[inline(always)]
+    fn any<S: Simd>(simd: S, mask: S::m64s) -> bool {
+        simd.first_true_m64s(mask) < S::F64_LANES
     }
     #[inline(always)]
     fn to_bits_v<S: Simd>(simd: S, a: S::f64s) -> S::u64s {

@@ -9,11 +9,14 @@
 //! functions of `hesse` have checked them before and return errors.
 
 pub mod activation;
+pub mod attention;
 mod compiled;
+pub mod distance;
 pub mod elementary;
 pub mod gemm;
 mod isa;
 mod lanes;
+pub mod layer_norm;
 pub mod level1;
 pub mod loss;
 mod missing;
@@ -21,10 +24,18 @@ pub mod optimizer_step;
 pub mod oracle;
 pub mod oracle_functions;
 pub mod panel;
+pub mod patches;
 pub mod peak;
 pub mod philox;
+pub mod pool;
+pub mod projected_gradient;
 mod real;
+mod row;
+pub mod smallest;
+pub mod stencil;
+mod window;
 
 pub use isa::{Isa, IsaError};
 pub use pulp;
 pub use real::Real;
+pub use window::Window;

@@ -1,7 +1,11 @@
-//! The step of Adam and AMSGrad, fused into one pass.
+//! The step of Adam and AMSGrad, and that of gradient descent, each fused into one pass.
 //!
 //! Multiplications and additions are not fused here, so that the bits are the same on every path:
 //! the root and the division decide the speed in cache, and the memory outside.
+
+mod sgd;
+
+pub use sgd::{SgdStep, sgd};
 
 use pulp::{Simd, WithSimd};
 

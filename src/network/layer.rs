@@ -2,9 +2,10 @@
 
 use std::fmt::Debug;
 
+use super::layers::BatchStatistics;
 use super::observation::{self, GradientSquares, Observer, Place};
 use super::{Initializer, LinearMap};
-use crate::Real;
+use crate::{Real, Result};
 
 /// A named array of parameters that a layer asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,12 +53,13 @@ pub enum Keep {
 #[derive(Clone, Debug)]
 pub struct State<T> {
     arrays: Vec<Vec<T>>,
+    indices: Vec<Vec<u32>>,
     children: Vec<State<T>>,
 }
 
 impl<T> Default for State<T> {
     fn default() -> Self {
-        Self { arrays: Vec::new(), children: Vec::new() }
+        Self { arrays: Vec::new(), indices: Vec::new(), children: Vec::new() }
     }
 }
 
@@ -90,6 +92,23 @@ impl<T: Real> State<T> {
         self.arrays[slot] = array;
     }
 
+    /// Buffer of indices number `slot` with this length; its contents are whatever they were. Slots
+    /// of indices are counted apart from those of numbers.
+    pub fn index_buffer(&mut self, slot: usize, length: usize) -> &mut [u32] {
+        if self.indices.len() <= slot {
+            self.indices.resize_with(slot + 1, Vec::new);
+        }
+        let array = &mut self.indices[slot];
+        array.resize(length, 0);
+        array
+    }
+
+    /// Buffer of indices number `slot` as it was written, empty if it never was.
+    #[must_use]
+    pub fn index_array(&self, slot: usize) -> &[u32] {
+        self.indices.get(slot).map_or(&[], Vec::as_slice)
+    }
+
     /// State of the layer number `index` inside this one.
     pub fn child_mut(&mut self, index: usize) -> &mut State<T> {
         if self.children.len() <= index {
@@ -98,16 +117,20 @@ impl<T: Real> State<T> {
         &mut self.children[index]
     }
 
-    /// State of the layer number `index` inside this one, which must have been written.
+    /// State of the layer number `index` inside this one; empty if it was never written.
     #[must_use]
     pub fn child(&self, index: usize) -> &State<T> {
-        &self.children[index]
+        self.children.get(index).unwrap_or(Self::EMPTY)
     }
+
+    const EMPTY: &'static Self =
+        &Self { arrays: Vec::new(), children: Vec::new(), indices: Vec::new() };
 
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.arrays.iter().map(|a| a.capacity() * size_of::<T>()).sum::<usize>()
+            + self.indices.iter().map(|a| a.capacity() * size_of::<u32>()).sum::<usize>()
             + self.children.iter().map(State::bytes).sum::<usize>()
     }
 }
@@ -227,6 +250,19 @@ pub trait Layer<T: Real>: Debug + Send + Sync {
         false
     }
 
+    /// Checks inputs as the first layer that reads the data, `inputs` being whole samples: a layer
+    /// whose inputs are indices says which are none of its own.
+    ///
+    /// # Errors
+    /// A number that is no index.
+    fn check_input(&self, _inputs: &[T]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Adds the statistics of the batch that `forward` left in `state`, of every layer inside that
+    /// normalises by them, in the order of the layers.
+    fn batch_statistics(&self, _state: &State<T>, _statistics: &mut Vec<BatchStatistics>) {}
+
     /// The linear map inside, where the layer is φ(W x + b).
     fn linear_map(&self) -> Option<&dyn LinearMap<T>> {
         None
@@ -235,6 +271,19 @@ pub trait Layer<T: Real>: Debug + Send + Sync {
     /// Features of one sample that the passes keep in `state`, counting those of `adjoint`'s errors:
     /// for memory estimates only.
     fn kept_features(&self) -> usize;
+
+    /// Most features of one sample in any array between layers, here or inside: shards are cut so
+    /// that such an array stays in cache.
+    fn widest_features(&self) -> usize {
+        features(self.input_shape()).max(features(self.output_shape()))
+    }
+
+    /// Multiplications of `forward` for one sample, roughly: the number of parameters, times the
+    /// places where they act. Where it is large beside the number of parameters a few samples are
+    /// work enough for a sum of gradients.
+    fn multiplications(&self) -> usize {
+        parameter_count(&self.parameters())
+    }
 
     /// y ← f(x, θ).
     fn forward(

@@ -212,8 +212,11 @@ fn gather<'a, E: Copy>(values: &'a [E], width: usize, samples: &Samples<'_>) -> 
     match samples {
         Samples::Range(range) => Cow::Borrowed(&values[range.start * width..range.end * width]),
         Samples::Batch { indices, .. } => {
-            let row = |&i: &usize| values[i * width..][..width].iter().copied();
-            Cow::Owned(indices.iter().flat_map(row).collect())
+            let mut rows = Vec::with_capacity(indices.len() * width);
+            for &i in *indices {
+                rows.extend_from_slice(&values[i * width..][..width]);
+            }
+            Cow::Owned(rows)
         }
     }
 }

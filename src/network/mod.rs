@@ -9,6 +9,7 @@
 //! | [`Objective`] | L(θ), its gradient, per-sample gradients; [`Objective::at`] gives a [`Point`] |
 //! | [`Point`] | one θ with its primal passes kept: [`Hessian`], [`GaussNewton`], Jacobian products |
 //! | [`Trainer`] | mini-batch training with checkpoints that resume to the same bits |
+//! | [`Sweep`] | many trainings side by side: learning rates, batch sizes, seeds |
 //! | [`layer::Layer`] | the trait of a layer, for layers of your own |
 //!
 //! # Curvature from kept primal passes
@@ -29,24 +30,26 @@
 //!
 //! # How other layers fit
 //!
-//! *Convolution, pooling, normalisation, attention* are layers of their own: each sees the features
-//! of a shard of samples, keeps what its tangent passes need in its [`layer::State`], and adds its
-//! own two terms to the gradient. A layer whose samples depend on each other (batch statistics) says
-//! so by [`Layer::couples_samples`]; then the whole batch is one shard.
+//! *Convolution and pooling* ([`layers::Convolution`], [`layers::MaxPool`], ...) see the features of a
+//! sample as `[channels, height, width]`. A convolution is the dense layer above at every place of the
+//! image, with a patch of the image for x: patches are read a tile at a time, while the products with
+//! them run, and never stored. *Normalisation, attention* are layers of their own: each sees the
+//! features of a shard of samples, keeps what its tangent passes need in its [`layer::State`], and adds
+//! its own two terms to the gradient. A layer whose samples depend on each other (batch statistics)
+//! says so by [`Layer::couples_samples`]; then the whole batch is one shard.
 //!
 //! *A weight-shared recurrent layer* is one layer whose input shape is `[time, features]` and whose
 //! four passes loop over time inside: `forward` keeps all states, `tangent` runs forwards and keeps ḣ
-//! and ż, `adjoint` runs backwards and keeps δ and g, `adjoint_tangent` runs backwards along both. A
-//! parameter that is used at every step is one slice of θ to which every step adds its gradient; over
-//! a shard that is one product with time × samples rows. `tests/recurrent.rs` is such a layer, held
-//! to a reference.
+//! and ż, `adjoint` runs backwards and keeps δ and g∘φ'', `adjoint_tangent` runs backwards along
+//! both. A parameter that is used at every step is one slice of θ to which every step adds its
+//! gradient; over a shard that is one product with time × samples rows. [`layers::Recurrent`] is such
+//! a layer; `tests/recurrent` holds it to a reference and to its equations step by step.
 //!
-//! *An encoder-decoder* is one layer around two compositions: its state has a child for each, its
-//! parameters are those of the encoder followed by those of the decoder, and its input holds source
-//! and target side by side. The features between decoder blocks are (memory, x): a cross-attention
-//! block reads both, passes the memory on unchanged, and adds its error of the memory to the one that
-//! comes from above; the layer around them hands the memory's total error to the encoder. The same
-//! rule gives the tangents. Nothing outside the layer changes.
+//! *An encoder-decoder* holds source and target side by side in its input. [`layers::Parallel`] runs
+//! the encoder on the source and passes the target on; the features between decoder blocks are
+//! (memory, x). A cross-attention block ([`LayerSpec::cross_attention`]) is a branch that reads both
+//! and is added to x alone, so the memory passes on unchanged, and its error is what comes from above
+//! plus what each block adds. `tests/layers.rs` holds one to a reference.
 
 mod architecture;
 mod data;
@@ -61,9 +64,10 @@ mod network;
 mod objective;
 pub mod observation;
 mod parameters;
+mod sweep;
 mod training;
 
-pub use architecture::{Architecture, LayerSpec};
+pub use architecture::{Architecture, LayerSpec, PartSpec, VisionTransformer};
 pub use data::{Dataset, Targets};
 pub use hesse_kernels::activation::Activation;
 pub use initializer::Initializer;
@@ -74,4 +78,5 @@ pub use loss::{Loss, Reduction};
 pub use network::Network;
 pub use objective::{GaussNewton, Hessian, Objective, Point};
 pub use parameters::{NamedArray, Parameters};
+pub use sweep::{Sweep, SweepProgress, SweepRun, SweepSetting};
 pub use training::{Trainer, TrainingProgress, TrainingRun, TrainingStatus};

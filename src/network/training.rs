@@ -1,14 +1,17 @@
 //! Training: mini-batches, optimizers, stop rules, checkpoints that resume to the same bits.
 
+mod checkpoint;
+mod order;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::{Dataset, Loss, Network, Objective, Parameters};
 use crate::error::check_finite;
-use crate::io::{Archive, Array};
-use crate::optimize::{Optimizer, Schedule, State};
-use crate::random::Stream;
+use crate::optimize::{Optimizer, Schedule};
 use crate::{Error, Real, Result};
+use checkpoint::Checkpoint;
+use order::Order;
 
 /// Minimises the mean loss of a network over a data set by steps along mini-batch gradients.
 ///
@@ -46,6 +49,7 @@ pub struct Trainer<'a, T: Real> {
     seed: u64,
     target_loss: Option<f64>,
     check_every: u64,
+    record_every: Option<u64>,
     checkpoint: Option<(PathBuf, u64)>,
     callback: Option<Box<Callback<'a, T>>>,
 }
@@ -91,6 +95,8 @@ pub struct TrainingRun<T> {
     pub steps: u64,
     /// Mean loss of the last batch, before its step; NaN where no step was done.
     pub batch_loss: f64,
+    /// Steps and their batch losses, as far as [`Trainer::record`] asked for them.
+    pub curve: Vec<(u64, f64)>,
 }
 
 impl<T: Real> std::fmt::Debug for Trainer<'_, T> {
@@ -126,6 +132,7 @@ impl<'a, T: Real> Trainer<'a, T> {
             seed: 0,
             target_loss: None,
             check_every: 100,
+            record_every: None,
             checkpoint: None,
             callback: None,
         })
@@ -165,6 +172,14 @@ impl<'a, T: Real> Trainer<'a, T> {
         self
     }
 
+    /// Keeps the loss of the batch at the first step and at every multiple of `every` in
+    /// [`TrainingRun::curve`], and in checkpoints.
+    #[must_use]
+    pub fn record(mut self, every: u64) -> Self {
+        self.record_every = Some(every.max(1));
+        self
+    }
+
     /// Calls `callback` after every step; `Break` ends the run.
     #[must_use]
     pub fn callback(
@@ -192,7 +207,8 @@ impl<'a, T: Real> Trainer<'a, T> {
         parameters: Parameters<T>,
         optimizer: &mut dyn Optimizer<T>,
     ) -> Result<TrainingRun<T>> {
-        self.run_from(0, parameters, optimizer)
+        let start = Checkpoint { step: 0, parameters, batch_loss: f64::NAN, curve: Vec::new() };
+        self.run_from(start, optimizer)
     }
 
     /// Goes on from a checkpoint, which a training with the same settings has written.
@@ -205,68 +221,56 @@ impl<'a, T: Real> Trainer<'a, T> {
         path: impl AsRef<Path>,
         optimizer: &mut dyn Optimizer<T>,
     ) -> Result<TrainingRun<T>> {
-        let archive = Archive::read(path)?;
-        let wanted = self.settings();
-        let found = archive.get(SETTINGS)?.to_indices()?;
-        if found != wanted {
-            return Err(Error::shape(
-                "checkpoint: [version, seed (two halves), samples, batch size]",
-                wanted,
-                found,
-            ));
-        }
-        let step = archive.get(STEP)?.index()? as u64;
-        let parameters = archive.get(PARAMETERS)?.to_real::<T>()?;
-        let parameters = Parameters::from_values(self.network, parameters)?;
-        let mut arrays = Vec::new();
-        for (name, array) in archive.iter() {
-            if let Some(name) = name.strip_prefix(OPTIMIZER) {
-                arrays.push((name, array.to_real::<T>()?));
-            }
-        }
-        let arrays = arrays.iter().map(|(name, values)| (*name, values.as_slice())).collect();
-        let steps = archive.get(OPTIMIZER_STEPS)?.index()? as u64;
-        optimizer.restore(&State { steps, arrays })?;
-        self.run_from(step, parameters, optimizer)
+        let start = Checkpoint::read(path.as_ref(), &self, optimizer)?;
+        self.run_from(start, optimizer)
     }
 
     fn run_from(
         mut self,
-        first: u64,
-        mut parameters: Parameters<T>,
+        mut now: Checkpoint<T>,
         optimizer: &mut dyn Optimizer<T>,
     ) -> Result<TrainingRun<T>> {
         let length = self.network.parameter_count();
-        if parameters.values().len() != length {
-            return Err(Error::shape("parameters", length, parameters.values().len()));
+        if now.parameters.values().len() != length {
+            return Err(Error::shape("parameters", length, now.parameters.values().len()));
         }
+        // Here and behind every step, so that no step need look again.
+        check_finite("parameters", now.parameters.values())?;
         let mut gradient = vec![T::ZERO; length];
         let mut before = vec![T::ZERO; length];
         let mut order = Order::new(self.seed, self.data.len(), self.batch);
-        let mut step = first;
-        let mut batch_loss = f64::NAN;
         let mut status = TrainingStatus::StepLimit;
-        if self.at_target(parameters.values())? {
+        if self.at_target(now.parameters.values())? {
             status = TrainingStatus::TargetLoss;
         }
-        while step < self.steps && status == TrainingStatus::StepLimit {
-            let theta = parameters.values_mut();
-            batch_loss = match order.batch(step) {
-                None => self.objective.gradient(theta, &mut gradient)?,
-                Some(batch) => self.objective.batch_gradient(theta, batch, &mut gradient)?,
-            };
-            if !batch_loss.is_finite() || check_finite("gradient", &gradient).is_err() {
+        while now.step < self.steps && status == TrainingStatus::StepLimit {
+            let theta = now.parameters.values_mut();
+            let batch = order.batch(now.step);
+            let batch_loss = self.objective.training_gradient(theta, batch, &mut gradient);
+            if !batch_loss.is_finite() {
                 status = TrainingStatus::Diverged;
                 break;
             }
             before.copy_from_slice(theta);
-            optimizer.step(theta, &gradient, self.schedule.rate(step))?;
+            match optimizer.step(theta, &gradient, self.schedule.rate(now.step)) {
+                // The gradient, which the optimizer has looked through; nothing has changed.
+                Err(Error::NonFinite { .. }) => {
+                    status = TrainingStatus::Diverged;
+                    break;
+                }
+                result => result?,
+            }
             if check_finite("parameters", theta).is_err() {
                 theta.copy_from_slice(&before);
                 status = TrainingStatus::Diverged;
                 break;
             }
-            step += 1;
+            now.step += 1;
+            now.batch_loss = batch_loss;
+            let step = now.step;
+            if self.record_every.is_some_and(|every| step == 1 || step.is_multiple_of(every)) {
+                now.curve.push((step, batch_loss));
+            }
             if let Some(callback) = &mut self.callback {
                 let progress =
                     TrainingProgress { step, steps: self.steps, batch_loss, parameters: theta };
@@ -276,20 +280,21 @@ impl<'a, T: Real> Trainer<'a, T> {
             }
             if step.is_multiple_of(self.check_every)
                 && status == TrainingStatus::StepLimit
-                && self.at_target(parameters.values())?
+                && self.at_target(now.parameters.values())?
             {
                 status = TrainingStatus::TargetLoss;
             }
             if let Some((path, every)) = &self.checkpoint
                 && step.is_multiple_of(*every)
             {
-                self.save(path, step, parameters.values(), optimizer)?;
+                now.write(path, &self, optimizer)?;
             }
         }
         if let Some((path, _)) = &self.checkpoint {
-            self.save(path, step, parameters.values(), optimizer)?;
+            now.write(path, &self, optimizer)?;
         }
-        Ok(TrainingRun { parameters, status, steps: step, batch_loss })
+        let Checkpoint { step, parameters, batch_loss, curve } = now;
+        Ok(TrainingRun { parameters, status, steps: step, batch_loss, curve })
     }
 
     fn at_target(&self, parameters: &[T]) -> Result<bool> {
@@ -297,92 +302,5 @@ impl<'a, T: Real> Trainer<'a, T> {
             Some(target) => Ok(self.objective.value(parameters)? <= target),
             None => Ok(false),
         }
-    }
-
-    fn settings(&self) -> Vec<usize> {
-        let halves = [self.seed >> 32, self.seed & 0xffff_ffff];
-        let [high, low] = halves.map(|half| usize::try_from(half).unwrap_or(usize::MAX));
-        vec![CHECKPOINT_VERSION, high, low, self.data.len(), self.batch]
-    }
-
-    fn save(
-        &self,
-        path: &Path,
-        step: u64,
-        parameters: &[T],
-        optimizer: &dyn Optimizer<T>,
-    ) -> Result<()> {
-        let mut archive = Archive::new();
-        let settings: Vec<u64> = self.settings().iter().map(|&x| x as u64).collect();
-        archive.insert(SETTINGS, Array::from_vector(settings));
-        archive.insert(STEP, Array::from_scalar(step));
-        archive.insert(PARAMETERS, Array::from_real([parameters.len()], parameters)?);
-        let state = optimizer.state();
-        archive.insert(OPTIMIZER_STEPS, Array::from_scalar(state.steps));
-        for (name, values) in state.arrays {
-            let name = format!("{OPTIMIZER}{name}");
-            archive.insert(name, Array::from_real([values.len()], values)?);
-        }
-        archive.write(path)
-    }
-}
-
-/// Names in a checkpoint.
-const SETTINGS: &str = "settings";
-const STEP: &str = "step";
-const PARAMETERS: &str = "parameters";
-const OPTIMIZER: &str = "optimizer.";
-const OPTIMIZER_STEPS: &str = "optimizer steps";
-const CHECKPOINT_VERSION: usize = 1;
-
-/// The order in which samples are visited.
-struct Order {
-    stream: Stream,
-    samples: usize,
-    batch: usize,
-    epoch: Option<u64>,
-    permutation: Vec<usize>,
-}
-
-impl Order {
-    fn new(seed: u64, samples: usize, batch: usize) -> Self {
-        let stream = Stream::new(seed, "mini-batches");
-        Self { stream, samples, batch, epoch: None, permutation: Vec::new() }
-    }
-
-    /// The batch of `step`; `None` for all samples.
-    fn batch(&mut self, step: u64) -> Option<&[usize]> {
-        if self.batch == self.samples {
-            return None;
-        }
-        let per_epoch = self.samples.div_ceil(self.batch) as u64;
-        let (epoch, within) = (step / per_epoch, (step % per_epoch) as usize);
-        if self.epoch != Some(epoch) {
-            self.permutation = self.stream.child(epoch).permutation(self.samples);
-            self.epoch = Some(epoch);
-        }
-        let end = self.samples.min((within + 1) * self.batch);
-        Some(&self.permutation[within * self.batch..end])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_epoch_visits_each_sample_once() {
-        let mut order = Order::new(3, 10, 4);
-        for epoch in 0..3 {
-            let mut seen: Vec<usize> =
-                (0..3).flat_map(|i| order.batch(3 * epoch + i).unwrap().to_vec()).collect();
-            assert_eq!(order.batch(3 * epoch + 2).unwrap().len(), 2);
-            seen.sort_unstable();
-            assert_eq!(seen, (0..10).collect::<Vec<_>>());
-        }
-        assert!(Order::new(3, 10, 10).batch(5).is_none());
-        // A resumed order is the same order.
-        let later = Order::new(3, 10, 4).batch(7).unwrap().to_vec();
-        assert_eq!(order.batch(7).unwrap(), later);
     }
 }

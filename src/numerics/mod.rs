@@ -2,6 +2,8 @@
 
 pub(crate) mod dense;
 pub mod krylov;
+pub mod neighbors;
 pub mod optimize;
 pub mod parallel;
 pub mod random;
+pub mod statistics;

@@ -3,6 +3,7 @@
 //! Threads are rayon's current pool. A shard's size depends on the work alone, never on the number
 //! of threads, and partial results meet in a fixed binary tree.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -14,6 +15,31 @@ use rayon::prelude::*;
 pub fn shards(n: usize, size: usize) -> Vec<Range<usize>> {
     let size = size.max(1);
     (0..n.div_ceil(size)).map(|s| s * size..n.min((s + 1) * size)).collect()
+}
+
+thread_local! {
+    /// Whether the work of this thread stays on it.
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` with all work that this module distributes on the calling thread, to the same bits.
+///
+/// For tasks that are whole computations side by side: a thread that waits for a piece of one would
+/// otherwise begin another whole one.
+pub fn alone<R>(f: impl FnOnce() -> R) -> R {
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _before = Before(ALONE.replace(true));
+    f()
+}
+
+/// Runs both, at once where this thread does not work [`alone`].
+fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+    if ALONE.get() { (a(), b()) } else { rayon::join(a, b) }
 }
 
 /// Maps the indices `0..n` in parallel and merges the results pairwise in a fixed tree: the left
@@ -34,10 +60,8 @@ pub fn reduce<R: Send>(
             return map(range.start);
         }
         let middle = range.start + range.len().div_ceil(2);
-        let (mut left, right) = rayon::join(
-            || tree(range.start..middle, map, merge),
-            || tree(middle..range.end, map, merge),
-        );
+        let (mut left, right) =
+            join(|| tree(range.start..middle, map, merge), || tree(middle..range.end, map, merge));
         merge(&mut left, right);
         left
     }
@@ -51,11 +75,19 @@ pub fn sum(n: usize, term: impl Fn(usize) -> f64 + Sync) -> f64 {
 
 /// Runs `f` on consecutive pieces of `data` of `size` elements, in parallel.
 pub fn for_each_piece<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-    data.par_chunks_mut(size.max(1)).enumerate().for_each(|(i, piece)| f(i, piece));
+    let size = size.max(1);
+    if ALONE.get() || data.len() <= size {
+        data.chunks_mut(size).enumerate().for_each(|(i, piece)| f(i, piece));
+    } else {
+        data.par_chunks_mut(size).enumerate().for_each(|(i, piece)| f(i, piece));
+    }
 }
 
 /// The results of `f` over `0..n` in order, computed in parallel.
 pub fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+    if ALONE.get() {
+        return (0..n).map(f).collect();
+    }
     (0..n).into_par_iter().map(f).collect()
 }
 
@@ -85,6 +117,30 @@ mod tests {
         assert!([2, 3, 7].into_iter().all(|threads| on(threads) == one));
         let exact: f64 = (0..10_007).rev().map(term).sum();
         assert!((f64::from_bits(one) - exact).abs() < 1e-13 * exact);
+    }
+
+    #[test]
+    fn work_alone_stays_on_its_thread_with_the_same_bits() {
+        let term = |i: usize| 1.0 / (i as f64 + 0.1);
+        let threads = |collect: &dyn Fn() -> Vec<std::thread::ThreadId>| {
+            let ids: std::collections::HashSet<_> = collect().into_iter().collect();
+            ids.len()
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        pool.install(|| {
+            let shared = sum(10_007, term).to_bits();
+            assert_eq!(alone(|| sum(10_007, term)).to_bits(), shared);
+            alone(|| {
+                assert_eq!(threads(&|| map(500, |_| std::thread::current().id())), 1);
+                let mut ids = vec![None; 500];
+                for_each_piece(&mut ids, 1, |_, id| id[0] = Some(std::thread::current().id()));
+                assert_eq!(threads(&|| ids.iter().flatten().copied().collect()), 1);
+                // Nested, and still alone behind it.
+                alone(|| ());
+                assert!(ALONE.get());
+            });
+            assert!(!ALONE.get());
+        });
     }
 
     #[test]

@@ -293,6 +293,187 @@ for name, sizes, batch, dtypes in (
              torch=make(torch_hvp_block8), jax=make(jax_hvp_block8))
 
 
+# ------------------------------------------------------------------ mini-batch gradient descent
+def torch_sgd_step(mlp, batch):
+    """Twenty samples out of all, mean squared error to one-hot rows, backward, torch.optim.SGD."""
+    torch = package("torch")
+    layers = []
+    for l, (i, o) in enumerate(zip(mlp.sizes, mlp.sizes[1:])):
+        layers += [torch.nn.Linear(i, o, dtype=getattr(torch, np.dtype(mlp.dtype).name)), torch.nn.Tanh()]
+        with torch.no_grad():
+            layers[-2].weight.copy_(torch.tensor(mlp.weights[l].T.copy()))
+            layers[-2].bias.copy_(torch.tensor(mlp.biases[l]))
+    model = torch.nn.Sequential(*layers[:-1])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.tensor(mlp.x)
+    y = torch.tensor(np.eye(mlp.sizes[-1], dtype=mlp.dtype)[mlp.y])
+    indices = torch.tensor([37 * i % mlp.batch for i in range(batch)])
+
+    def run():
+        optimizer.zero_grad()
+        loss = torch.nn.functional.mse_loss(model(x[indices]), y[indices])
+        loss.backward()
+        optimizer.step()
+        return model
+
+    def answer(model):
+        parts = [layer.weight.detach().T.numpy() for layer in model if hasattr(layer, "weight")]
+        parts += [layer.bias.detach().numpy() for layer in model if hasattr(layer, "bias")]
+        return mlp.answer(parts)
+
+    return run, answer
+
+
+for batch in (8, 20, 32):
+    work(f"sgd_step_{batch}_mlp_64-64-64-10_B500", "f64", 1e-11,
+         torch=lambda batch=batch: torch_sgd_step(Mlp((64, 64, 64, 10), 500, np.float64), batch))
+
+
+# ------------------------------------------------------------------ convolutional networks
+@dataclass
+class Conv:
+    """Cross entropy of 3 x 3 convolutions (padding 1), each with ReLU and maxima over 2 x 2, and one
+    dense layer to ten classes, on images of 32 x 32; no biases.
+
+    Stream 1: images (B x channels x 32 x 32). Stream 2: labels, the class of the largest of ten
+    values. Stream 10 + l: weights (out x in x 3 x 3, the last out x in), scaled by sqrt(2/inputs of a
+    unit); stream 50 + l: their tangents, not scaled.
+    """
+
+    channels: tuple
+    batch: int
+    dtype: type
+
+    def __post_init__(self):
+        pairs = list(zip(self.channels, self.channels[1:]))
+        shapes = [(o, i, 3, 3) for i, o in pairs]
+        shapes.append((10, self.channels[-1] * (32 >> len(pairs)) ** 2))
+        self.x = uniform(1, self.batch, self.channels[0], 32, 32, dtype=self.dtype)
+        self.y = uniform(2, self.batch, 10).argmax(1)
+        make = lambda l, shape: uniform(l, *shape, dtype=self.dtype)
+        inputs = [np.prod(shape[1:]) for shape in shapes]
+        self.weights = [make(10 + l, shape) * np.sqrt(2 / n) for l, (shape, n) in enumerate(zip(shapes, inputs))]
+        self.weights = [w.astype(self.dtype) for w in self.weights]
+        self.tangents = [make(50 + l, shape) for l, shape in enumerate(shapes)]
+
+    answer = staticmethod(Mlp.answer)
+
+
+def torch_conv_loss(torch, conv):
+    x, y = torch.tensor(conv.x), torch.tensor(conv.y)
+
+    def loss(p):
+        h = x
+        for w in p[:-1]:
+            h = torch.nn.functional.conv2d(h, w, padding=1)
+            h = torch.nn.functional.max_pool2d(torch.relu(h), 2)
+        return torch.nn.functional.cross_entropy(h.flatten(1) @ p[-1].T, y)
+
+    return loss
+
+
+def torch_conv_gradient(conv):
+    torch = package("torch")
+    p = [torch.tensor(w, requires_grad=True) for w in conv.weights]
+    loss = torch_conv_loss(torch, conv)
+    return lambda: torch.autograd.grad(loss(p), p), conv.answer
+
+
+def torch_conv_hvp(conv):
+    """Double backward with the graph of the gradient kept between products."""
+    torch = package("torch")
+    p = [torch.tensor(w, requires_grad=True) for w in conv.weights]
+    v = [torch.tensor(t) for t in conv.tangents]
+    gradient = torch.autograd.grad(torch_conv_loss(torch, conv)(p), p, create_graph=True)
+    return lambda: torch.autograd.grad(gradient, p, v, retain_graph=True), conv.answer
+
+
+for dtype, real in (("f32", np.float32), ("f64", np.float64)):
+    # In f32 two elements of a window can be so close that rounding decides which is the maximum.
+    tolerance = {"f32": 1e-3, "f64": 1e-10}[dtype]
+    make = lambda f, r=real: lambda: f(Conv((3, 32, 64, 128), 128, r))
+    work("gradient_conv_3_32_64_128_B128", dtype, tolerance, torch=make(torch_conv_gradient))
+    work("hvp_conv_3_32_64_128_B128", dtype, tolerance, torch=make(torch_conv_hvp))
+
+
+# ------------------------------------------------------------------ a small vision transformer
+@dataclass
+class VisionTransformer:
+    """Cross entropy of the transformer `VisionTransformer::tiny` on images, labels and tangents that both
+    sides make alike: patches of 4, 192 wide, six blocks of three heads, 768 hidden units, exact GELU.
+
+    Stream 1: images (B x 3 x 32 x 32). Stream 2: labels, the class of the largest of ten values.
+    Array number k of the parameters, in our order: stream 1000 + k times 1/sqrt(inputs) for weights, 0.1
+    for the others, plus 1 for the scales of norms; its tangent: stream 2000 + k.
+    """
+
+    batch: int
+    dtype: type
+
+    def __post_init__(self):
+        w, h = 192, 768
+        norm = [("scale", (w,)), ("shift", (w,))]
+        dense = lambda o, i: [("weight", (o, i)), ("bias", (o,))]
+        block = norm + dense(3 * w, w) + dense(w, w) + norm + dense(h, w) + dense(w, h)
+        arrays = dense(w, 48) + [("token", (w,)), ("position", (65, w))] + 6 * block + norm + dense(10, w)
+        self.x = uniform(1, self.batch, 3, 32, 32, dtype=self.dtype)
+        self.y = uniform(2, self.batch, 10).argmax(1)
+        self.theta, self.tangents = [], []
+        for k, (kind, shape) in enumerate(arrays):
+            values = uniform(1000 + k, *shape) * (shape[-1] ** -0.5 if kind == "weight" else 0.1)
+            self.theta.append((values + (kind == "scale")).astype(self.dtype))
+            self.tangents.append(uniform(2000 + k, *shape, dtype=self.dtype))
+
+    answer = staticmethod(Mlp.answer)
+
+
+def torch_vit_loss(torch, vit):
+    f = torch.nn.functional
+    x = torch.tensor(vit.x).reshape(-1, 3, 8, 4, 8, 4).permute(0, 2, 4, 1, 3, 5).reshape(-1, 64, 48).contiguous()
+    y = torch.tensor(vit.y)
+
+    def loss(parameters):
+        p = iter(parameters)
+        linear = lambda h: f.linear(h, next(p), next(p))
+        norm = lambda h: f.layer_norm(h, (192,), next(p), next(p))
+        h = linear(x)
+        token = next(p).expand(h.shape[0], 1, 192)
+        h = torch.cat([token, h], 1) + next(p)
+        for _ in range(6):
+            qkv = linear(norm(h)).reshape(-1, 65, 3, 3, 64).permute(2, 0, 3, 1, 4)
+            q, k, v = qkv.unbind(0)
+            a = torch.softmax(q @ k.transpose(-2, -1) / 8.0, -1)
+            h = h + linear((a @ v).transpose(1, 2).reshape(-1, 65, 192))
+            h = h + linear(f.gelu(linear(norm(h))))
+        return f.cross_entropy(linear(norm(h[:, 0])), y)
+
+    return loss
+
+
+def torch_vit_gradient(vit):
+    torch = package("torch")
+    p = [torch.tensor(a, requires_grad=True) for a in vit.theta]
+    loss = torch_vit_loss(torch, vit)
+    return lambda: torch.autograd.grad(loss(p), p), vit.answer
+
+
+def torch_vit_hvp(vit):
+    """Double backward with the graph of the gradient kept between products."""
+    torch = package("torch")
+    p = [torch.tensor(a, requires_grad=True) for a in vit.theta]
+    v = [torch.tensor(a) for a in vit.tangents]
+    gradient = torch.autograd.grad(torch_vit_loss(torch, vit)(p), p, create_graph=True)
+    return lambda: torch.autograd.grad(gradient, p, v, retain_graph=True), vit.answer
+
+
+for dtype, real, tolerance in (("f32", np.float32, 1e-4), ("f64", np.float64, 1e-11)):
+    # 64 images in single precision are the work to beat; in double a few are enough to compare numbers.
+    batch = {"f32": 64, "f64": 8}[dtype]
+    make = lambda f, b=batch, r=real: lambda: f(VisionTransformer(b, r))
+    work(f"gradient_vit_B{batch}", dtype, tolerance, torch=make(torch_vit_gradient))
+    work(f"hvp_vit_B{batch}", dtype, tolerance, torch=make(torch_vit_hvp))
+
+
 # ------------------------------------------------------------------ eigenvalues of a voxel Laplacian
 def ball_laplacian():
     """Graph Laplacian of the voxels of an 80^3 grid closer than 38 to voxel (40, 40, 40)."""
@@ -327,6 +508,105 @@ def arpack():
 
 
 work("eigsh_ball_laplacian_10", "f64", 1e-8, arpack=arpack)
+
+
+# ------------------------------------------------------------------ neighbours and spectra
+def sklearn_brute(n, d, k):
+    neighbors = package("sklearn.neighbors")
+    x = uniform(1, n, d)
+    search = neighbors.NearestNeighbors(n_neighbors=k, algorithm="brute").fit(x)
+    return lambda: search.kneighbors(), lambda found: found[0][:100].ravel()
+
+
+# `knn`: tiles in f32, certified; `knn_double`: tiles in f64. The table is the same.
+for precision in ("knn", "knn_double"):
+    for n, d in ((20_000, 100), (10_000, 500)):
+        # Uniform points: distances by |x|^2 + |y|^2 - 2 x.y lose few digits.
+        work(f"{precision}_{n}x{d}_20", "f64", 1e-11, sklearn=lambda n=n, d=d: sklearn_brute(n, d, 20))
+
+
+def numpy_participation_ratio(dtype, n, d):
+    x = uniform(1, n, d, dtype=dtype)
+
+    def run():
+        centred = x - x.mean(0)
+        covariance = centred.T @ centred
+        return np.trace(covariance, dtype=np.float64) ** 2 / np.einsum("ij,ij->", covariance, covariance, dtype=np.float64)
+
+    return run, lambda ratio: np.array([ratio])
+
+
+for n, d in ((50_000, 4_096), (10_000, 1_000)):
+    work(f"participation_ratio_{n}x{d}", "f32", 1e-4,
+         numpy=lambda n=n, d=d: numpy_participation_ratio(np.float32, n, d))
+
+
+# ------------------------------------------------------------------ products with that Laplacian
+def scipy_laplacian(columns):
+    laplacian = (-ball_laplacian()).tocsr()
+    n = laplacian.shape[0]
+    x = uniform(1, n, columns) if columns > 1 else uniform(1, n)
+
+    return lambda: laplacian @ x, lambda y: y.reshape(n, columns)[::1000].ravel()
+
+
+for columns in (1, 32):
+    work(f"laplacian_ball_{columns}", "f64", 1e-13, scipy=lambda columns=columns: scipy_laplacian(columns))
+
+
+# ------------------------------------------------------------------ nonnegative least squares
+def scipy_nnls(m, n, count):
+    """One right-hand side a call, which is all that SciPy has."""
+    optimize = package("scipy.optimize")
+    a, b = uniform(1, m, n), uniform(2, count, m)
+
+    return lambda: np.array([optimize.nnls(a, row)[0] for row in b]), lambda x: x.ravel()
+
+
+work("nnls_2000x500", "f64", 1e-8, scipy=lambda: scipy_nnls(2000, 500, 1))
+work("nnls_200_rhs", "f64", 1e-8, scipy=lambda: scipy_nnls(500, 100, 200))
+
+
+def scipy_toy1d():
+    """600 iterations of L-BFGS-B, memory 6, on the smoothed masked regression of five injections."""
+    optimize = package("scipy.optimize")
+    n, count, factor = 100, 5, 100.0 * 5 / 100
+    grid = np.arange(n) / (n - 1)
+    x = np.zeros((n, count))
+    for e in range(count):
+        x[20 * e + 4 : 20 * e + 18, e] = 1.0
+    truth = np.exp(-(((grid[None, :] - grid[:, None]) / 0.4) ** 2))
+    truth += 0.9 * np.exp(-((grid[None, :] - 0.8) ** 2 + (grid[:, None] - 0.1) ** 2) / 0.04)
+    observed = 1.0 - x
+    y = observed * (truth @ x)
+
+    def laplacian(w):
+        s = np.zeros_like(w)
+        d = np.diff(w, axis=0)
+        s[:-1] += d
+        s[1:] -= d
+        d = np.diff(w, axis=1)
+        s[:, :-1] += d
+        s[:, 1:] -= d
+
+        return s
+
+    def objective(flat):
+        w = flat.reshape(n, n)
+        r = observed * (w @ x - y)
+        s = laplacian(w)
+
+        return np.sum(r * r) + factor * np.sum(s * s), (2 * r @ x.T + 2 * factor * laplacian(s)).ravel()
+
+    def run():
+        return optimize.minimize(objective, np.zeros(n * n), jac=True, method="L-BFGS-B", bounds=[(0, None)] * (n * n),
+                                 options={"maxcor": 6, "maxiter": 600, "maxfun": 5000, "ftol": 0, "gtol": 0})
+
+    # Paths of 600 steps differ by rounding; both must have come as far down.
+    return run, lambda result: np.array([result.fun])
+
+
+work("toy1d_lbfgsb_600", "f64", 0.2, scipy=scipy_toy1d)
 
 
 # ------------------------------------------------------------------ element by element

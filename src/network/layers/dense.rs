@@ -188,6 +188,11 @@ impl<T: Real> Layer<T> for Dense {
         arrays * features(&self.output_shape)
     }
 
+    fn multiplications(&self) -> usize {
+        let one = self.weights() + if self.bias { self.outputs } else { 0 };
+        one * (features(&self.input_shape) / self.inputs)
+    }
+
     fn forward(
         &self,
         parameters: &[T],

@@ -1,5 +1,6 @@
 //! Layers one after another.
 
+use super::BatchStatistics;
 use crate::network::layer::{
     Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent, features, parameter_count,
 };
@@ -48,6 +49,10 @@ impl<T: Real> Sequential<T> {
     #[must_use]
     pub fn layers(&self) -> &[Box<dyn Layer<T>>] {
         &self.layers
+    }
+
+    pub(crate) fn into_layers(self) -> Vec<Box<dyn Layer<T>>> {
+        self.layers
     }
 
     /// Where the parameters of layer `i` lie among those of the whole.
@@ -126,9 +131,27 @@ impl<T: Real> Layer<T> for Sequential<T> {
         self.layers.iter().any(|layer| layer.couples_samples())
     }
 
+    fn check_input(&self, inputs: &[T]) -> Result<()> {
+        self.layers[0].check_input(inputs)
+    }
+
+    fn batch_statistics(&self, state: &State<T>, statistics: &mut Vec<BatchStatistics>) {
+        for (i, layer) in self.layers.iter().enumerate() {
+            layer.batch_statistics(state.child(i), statistics);
+        }
+    }
+
     fn kept_features(&self) -> usize {
         let inside: usize = self.layers.iter().map(|layer| layer.kept_features()).sum();
         inside + (0..self.last()).map(|i| self.width(i)).sum::<usize>()
+    }
+
+    fn widest_features(&self) -> usize {
+        self.layers.iter().map(|layer| layer.widest_features()).fold(0, usize::max)
+    }
+
+    fn multiplications(&self) -> usize {
+        self.layers.iter().map(|layer| layer.multiplications()).sum()
     }
 
     fn forward(

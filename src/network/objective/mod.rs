@@ -14,7 +14,8 @@ pub(crate) use shard::Samples;
 use shard::{Pool, Primal, Shards, Workspace};
 
 use super::data::{Dataset, check_samples};
-use super::layer::{Gradients, Keep};
+use super::layer::{Gradients, Keep, Layer};
+use super::layers::BatchStatistics;
 use super::loss::{PreparedTargets, Scales};
 use super::{Loss, Network, Reduction};
 use crate::error::check_finite;
@@ -65,11 +66,14 @@ impl<'a, T: Real> Objective<'a, T> {
     /// The loss of `network` on all of `data`, averaged over samples.
     ///
     /// # Errors
-    /// Another number of features than the network's inputs, targets that do not fit the loss.
+    /// Another number of features than the network's inputs, inputs that its first layer refuses
+    /// (see [`Layer::check_input`]), targets that do not fit the
+    /// loss.
     pub fn new(network: &'a Network<T>, data: &'a Dataset<T>, loss: Loss) -> Result<Self> {
         if data.features() != network.inputs() {
             return Err(Error::shape("inputs: features", network.inputs(), data.features()));
         }
+        network.layers().check_input(data.inputs())?;
         loss.check(data.targets(), network.outputs())?;
         Ok(Self {
             network,
@@ -185,9 +189,7 @@ impl<'a, T: Real> Objective<'a, T> {
     pub fn gradient(&self, parameters: &[T], gradient: &mut [T]) -> Result<f64> {
         self.check(parameters)?;
         self.check_length("gradient", gradient.len())?;
-        let shards = self.shards();
-        let samples = |s| Samples::Range(shards.range(s));
-        Ok(self.sum_gradients(parameters, &shards, samples, gradient))
+        Ok(self.training_gradient(parameters, None, gradient))
     }
 
     /// The same on the samples with these indices, each of weight 1 (a mini-batch): the mean of
@@ -204,18 +206,44 @@ impl<'a, T: Real> Objective<'a, T> {
         self.check(parameters)?;
         self.check_length("gradient", gradient.len())?;
         check_samples(batch, self.data.len())?;
-        let shards = Shards::new(self.network, batch.len());
-        let samples = |s| Samples::Batch { indices: &batch[shards.range(s)], of: batch.len() };
-        Ok(self.sum_gradients(parameters, &shards, samples, gradient))
+        Ok(self.training_gradient(parameters, Some(batch), gradient))
+    }
+
+    /// [`Objective::gradient`] or [`Objective::batch_gradient`] with arguments that are known to be
+    /// right: a scan of the parameters is not small beside a step of a small network.
+    pub(crate) fn training_gradient(
+        &self,
+        parameters: &[T],
+        batch: Option<&[usize]>,
+        gradient: &mut [T],
+    ) -> f64 {
+        match batch {
+            None => {
+                let shards = self.shards();
+                let samples = |s| Samples::Range(shards.range(s));
+                self.sum_gradients(parameters, &shards, samples, gradient)
+            }
+            Some(batch) => {
+                let shards = Shards::new(self.network, batch.len());
+                let samples =
+                    |s| Samples::Batch { indices: &batch[shards.range(s)], of: batch.len() };
+                self.sum_gradients(parameters, &shards, samples, gradient)
+            }
+        }
     }
 
     /// ∂ℓᵢ/∂θ of every sample, one row a sample: n × P, row-major. Weights and the division by n are
     /// not applied.
     ///
     /// # Errors
-    /// A wrong number of parameters, NaN or infinities among them.
+    /// A wrong number of parameters, NaN or infinities among them; a network whose samples depend on
+    /// each other, so that none has a gradient of its own.
     pub fn per_sample_gradients(&self, parameters: &[T]) -> Result<Vec<T>> {
         self.check(parameters)?;
+        if self.network.layers().couples_samples() {
+            let expected = "a network without statistics of the batch";
+            return Err(Error::range("gradients of single samples", expected, "one with them"));
+        }
         let length = parameters.len();
         let mut rows = vec![T::ZERO; length * self.data.len()];
         parallel::for_each_piece(&mut rows, length.max(1), |sample, row| {
@@ -226,6 +254,24 @@ impl<'a, T: Real> Objective<'a, T> {
             });
         });
         Ok(rows)
+    }
+
+    /// Mean and variance of every channel that a layer of the network normalises by those of the
+    /// batch, at θ and over all samples, layer by layer. One forward pass.
+    ///
+    /// # Errors
+    /// A wrong number of parameters, NaN or infinities among them.
+    pub fn batch_statistics(&self, parameters: &[T]) -> Result<Vec<BatchStatistics>> {
+        self.check(parameters)?;
+        let mut statistics = Vec::new();
+        if self.network.layers().couples_samples() {
+            self.workspaces.with(|work| {
+                let samples = Samples::Range(0..self.data.len());
+                self.forward(parameters, &samples, Keep::Outputs, &mut work.primal);
+                self.network.layers().batch_statistics(&work.primal.state, &mut statistics);
+            });
+        }
+        Ok(statistics)
     }
 
     /// f(xᵢ; θ) of every sample, n × N, row-major.
@@ -310,21 +356,17 @@ impl<'a, T: Real> Objective<'a, T> {
         samples: impl Fn(usize) -> Samples<'s> + Sync,
         gradient: &mut [T],
     ) -> f64 {
-        let (loss, sum) = shards.reduce(gradient.len(), &self.vectors, |s, sum| {
+        shards.reduce_into(gradient, &self.vectors, |s, sum| {
             self.workspaces.with(|work| {
                 let samples = samples(s);
                 let scales = self.scales(&samples);
                 self.primal(parameters, &samples, &scales, Keep::FirstOrder, Some(sum), work)
             })
-        });
-        gradient.copy_from_slice(&sum);
-        self.vectors.give(sum);
-        loss
+        })
     }
 
     fn forward(&self, parameters: &[T], samples: &Samples<'_>, keep: Keep, primal: &mut Primal<T>) {
-        use super::layer::Layer;
-        let input = primal.gathered.inputs(&self.data, samples);
+        let input = primal.gathered.gather(&self.data, samples);
         primal.outputs.resize(samples.len() * self.network.outputs(), T::ZERO);
         let outputs = &mut primal.outputs;
         self.network.layers().forward(parameters, input, outputs, &mut primal.state, keep);
@@ -341,7 +383,7 @@ impl<'a, T: Real> Objective<'a, T> {
         gradient: Option<&mut [T]>,
         work: &mut Workspace<T>,
     ) -> f64 {
-        use super::layer::{Adjoint, Layer};
+        use super::layer::Adjoint;
         let Workspace { primal, error, scratch, .. } = work;
         self.forward(parameters, samples, keep, primal);
         let second = keep == Keep::SecondOrder;

@@ -12,13 +12,17 @@ use crate::numerics::parallel;
 /// Bytes that the widest array of a shard may take: it should stay in the second-level cache
 /// between the product that writes it and the one that reads it.
 const WIDEST_ARRAY: usize = 2 << 20;
-/// Largest and smallest number of samples in a shard: products with fewer rows are slow.
+/// Bytes that the primal state of a shard may take: a thread works on one, also where nothing is kept.
+/// Layers over time have states that are far larger than their inputs and outputs.
+const LARGEST_STATE: usize = 64 << 20;
+/// Largest number of samples in a shard, and smallest number of rows that a weight meets there, which
+/// are several a sample where it acts on tokens or at positions: products with fewer rows are slow.
 const MOST_SAMPLES: usize = 256;
-const FEWEST_SAMPLES: usize = 8;
-/// Samples of a leaf of the gradient's sum. Adding two partial gradients moves 3 numbers for every
-/// parameter, against about 12 flops for every parameter and sample of a Hessian product, so that
-/// the additions cost a few parts in a hundred of the work at this size.
-const LEAF_SAMPLES: usize = 512;
+const FEWEST_ROWS: usize = 8;
+/// Most samples, and rows, of a leaf of the gradient's sum. Adding two partial gradients moves 3
+/// numbers for every parameter, against about 12 flops for every parameter and row of a Hessian
+/// product, so that the additions cost a few parts in a hundred of the work at this size.
+const LEAF_ROWS: usize = 512;
 
 /// The samples of one pass.
 #[derive(Clone)]
@@ -47,14 +51,18 @@ pub(super) struct Shards {
 
 impl Shards {
     pub(super) fn new<T: Real>(network: &Network<T>, samples: usize) -> Self {
-        let size = if network.layers().couples_samples() {
+        let layers = network.layers();
+        // Rows that the weights meet in one sample, in the mean over the weights.
+        let rows = (layers.multiplications() / network.parameter_count().max(1)).max(1);
+        let size = if layers.couples_samples() {
             samples
         } else {
-            let widest = widest(network) * size_of::<T>();
-            let most = (WIDEST_ARRAY / widest.max(1)).max(1);
-            (1 << most.ilog2()).clamp(FEWEST_SAMPLES, MOST_SAMPLES)
+            let widest = layers.widest_features() * size_of::<T>();
+            let state = bytes_of(network, 1);
+            let most = (WIDEST_ARRAY / widest.max(1)).min(LARGEST_STATE / state.max(1)).max(1);
+            (1 << most.ilog2()).clamp(FEWEST_ROWS.div_ceil(rows), MOST_SAMPLES)
         };
-        Self { samples, size, per_leaf: LEAF_SAMPLES.div_ceil(size.max(1)) }
+        Self { samples, size, per_leaf: LEAF_ROWS.div_ceil(rows).div_ceil(size.max(1)) }
     }
 
     /// Number of shards.
@@ -70,6 +78,23 @@ impl Shards {
     /// Samples of shard `s`.
     pub(super) fn range(&self, s: usize) -> Range<usize> {
         s * self.size..self.samples.min((s + 1) * self.size)
+    }
+
+    /// [`Shards::reduce`] into `sum`, in place where there is one leaf.
+    pub(super) fn reduce_into<T: Real>(
+        &self,
+        sum: &mut [T],
+        vectors: &Pool<Vec<T>>,
+        add: impl Fn(usize, &mut [T]) -> f64 + Sync,
+    ) -> f64 {
+        if self.len() <= self.per_leaf {
+            sum.fill(T::ZERO);
+            return (0..self.len()).map(|s| add(s, sum)).sum::<f64>();
+        }
+        let (value, vector) = self.reduce(sum.len(), vectors, add);
+        sum.copy_from_slice(&vector);
+        vectors.give(vector);
+        value
     }
 
     /// Adds what `add(s, sum)` adds to a vector of `length` and what it returns, over all shards.
@@ -98,13 +123,6 @@ impl Shards {
     }
 }
 
-/// Most features of one sample at any boundary of the network's outermost layers.
-fn widest<T: Real>(network: &Network<T>) -> usize {
-    let product = |shape: &[usize]| shape.iter().product::<usize>();
-    let layers = network.layers().layers().iter();
-    layers.map(|l| product(l.output_shape())).fold(network.inputs(), usize::max)
-}
-
 /// Bytes of the primal state of `samples` samples.
 pub(super) fn bytes_of<T: Real>(network: &Network<T>, samples: usize) -> usize {
     let kept = network.layers().kept_features() + 2 * network.outputs();
@@ -116,18 +134,24 @@ pub(super) fn bytes_of<T: Real>(network: &Network<T>, samples: usize) -> usize {
 pub(super) struct Gathered<T>(Vec<T>);
 
 impl<T: Real> Gathered<T> {
-    pub(super) fn inputs<'a>(&'a mut self, data: &'a Dataset<T>, samples: &Samples<'_>) -> &'a [T] {
+    /// The inputs of `samples`, after a copy where they are not consecutive.
+    pub(super) fn gather<'a>(&'a mut self, data: &'a Dataset<T>, samples: &Samples<'_>) -> &'a [T] {
+        if let Samples::Batch { indices, .. } = samples {
+            self.0.clear();
+            for &sample in *indices {
+                self.0.extend_from_slice(data.input(sample));
+            }
+        }
+        self.inputs(data, samples)
+    }
+
+    /// The inputs of `samples`, which were gathered before.
+    pub(super) fn inputs<'a>(&'a self, data: &'a Dataset<T>, samples: &Samples<'_>) -> &'a [T] {
         match samples {
             Samples::Range(range) => {
                 &data.inputs()[range.start * data.features()..range.end * data.features()]
             }
-            Samples::Batch { indices, .. } => {
-                self.0.clear();
-                for &sample in *indices {
-                    self.0.extend_from_slice(data.input(sample));
-                }
-                &self.0
-            }
+            Samples::Batch { .. } => &self.0,
         }
     }
 }

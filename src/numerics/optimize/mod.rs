@@ -1,12 +1,16 @@
-//! First-order optimisers over one flat vector of parameters, and schedules of the learning rate.
+//! Optimisers over one flat vector of parameters, with schedules of the learning rate; minimisers over
+//! boxes; nonnegative least squares.
 //!
 //! | | Update |
 //! |---|---|
 //! | [`Sgd`] | gradient descent with momentum, Nesterov's momentum and weight decay |
 //! | [`Adam`] | Adam, AMSGrad and AdamW |
 //! | [`Schedule`] | the learning rate as a function of the step |
+//! | [`Lbfgsb`] | bound-constrained limited-memory quasi-Newton, for a [`SmoothObjective`] |
+//! | [`AcceleratedProjectedGradient`] | the same with the memory of a few vectors |
+//! | [`Nnls`] | min ‖A x − b‖² over x ≥ 0, for many b |
 //!
-//! Conventions are PyTorch's, and the tests hold every variant to numbers that PyTorch 2 computed.
+//! Conventions of the first three are PyTorch's, and the tests hold every variant to numbers that PyTorch 2 computed.
 //! A step is one pass over its arrays, in the storage type of the parameters with scalars prepared
 //! in `f64`: bandwidth-bound. Bits do not depend on the instruction set or on threads.
 //!
@@ -27,13 +31,22 @@
 //! # }
 //! ```
 
+mod accelerated;
 mod adam;
+mod lbfgsb;
+mod line_search;
+mod minimum;
+mod nnls;
 mod schedule;
 mod sgd;
 
 use crate::{Error, Real, Result};
 
+pub use accelerated::AcceleratedProjectedGradient;
 pub use adam::{Adam, AdamOptions, WeightDecay};
+pub use lbfgsb::Lbfgsb;
+pub use minimum::{Bound, Bounds, MinimizeProgress, MinimizeStatus, Minimum, SmoothObjective};
+pub use nnls::{Nnls, NnlsCertificate, NnlsFit, NnlsMethod, NnlsStatus};
 pub use schedule::Schedule;
 pub use sgd::{Sgd, SgdOptions};
 
@@ -83,10 +96,6 @@ fn check_step<T: Real>(n: usize, parameters: &[T], gradient: &[T], rate: f64) ->
     }
     if !(rate.is_finite() && rate >= 0.0) {
         return Err(Error::range("learning rate", "a finite number from 0", rate));
-    }
-    // A loop without a branch, which becomes vector code; the index only where it is needed.
-    if gradient.iter().fold(true, |finite, g| finite & g.is_finite()) {
-        return Ok(());
     }
     crate::error::check_finite("gradient", gradient)
 }

@@ -1,8 +1,10 @@
 //! Stochastic gradient descent.
 
+use hesse_kernels::optimizer_step::{SgdStep, sgd};
+
 use super::{Optimizer, State, check_fraction, check_not_negative, check_step, find_arrays};
 use crate::error::check_finite;
-use crate::{Error, Real, Result};
+use crate::{Error, Isa, Real, Result};
 
 /// How [`Sgd`] moves; by default plain gradient descent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -70,27 +72,13 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
     fn step(&mut self, parameters: &mut [T], gradient: &[T], learning_rate: f64) -> Result<()> {
         check_step(self.length, parameters, gradient, learning_rate)?;
         let SgdOptions { momentum, dampening, weight_decay, nesterov } = self.options;
-        let [rate, decay, mu] = [learning_rate, weight_decay, momentum].map(T::from_f64);
-        let fresh = if self.steps == 0 { T::ONE } else { T::from_f64(1.0 - dampening) };
+        let fresh = if self.steps == 0 { 1.0 } else { 1.0 - dampening };
+        let [rate, decay, momentum, fresh] =
+            [learning_rate, weight_decay, momentum, fresh].map(T::from_f64);
+        let step = SgdStep { rate, decay, momentum, fresh, nesterov };
         self.steps += 1;
-        let pairs = parameters.iter_mut().zip(gradient);
-        if momentum == 0.0 {
-            for (p, &g) in pairs {
-                *p -= rate * (g + decay * *p);
-            }
-        } else if nesterov {
-            for ((p, &g), b) in pairs.zip(&mut self.momentum) {
-                let g = g + decay * *p;
-                *b = mu * *b + fresh * g;
-                *p -= rate * (g + mu * *b);
-            }
-        } else {
-            for ((p, &g), b) in pairs.zip(&mut self.momentum) {
-                let g = g + decay * *p;
-                *b = mu * *b + fresh * g;
-                *p -= rate * *b;
-            }
-        }
+        let velocity = (!self.momentum.is_empty()).then_some(self.momentum.as_mut_slice());
+        sgd(Isa::current(), step, parameters, gradient, velocity);
         Ok(())
     }
 

@@ -4,15 +4,25 @@
 //! output: `prepare NAME DTYPE` replies `{"answer": [...]}`, `run N` replies `{"seconds": [...]}`,
 //! and what cannot be done `{"error": "..."}`.
 
+#[path = "work/convolution.rs"]
+mod convolution;
+
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
+use convolution::{Conv, ConvGradient, ConvHvp};
+use hesse::connectome::{ProductLaplacian, Smoothing, VoxelLaplacian, VoxelMask};
+use hesse::faer::{Mat, MatRef};
 use hesse::flatness::{Geometry, LogVolume, OverLayers};
 use hesse::krylov::{Lanczos, LinearOperator, SparseOperator};
+use hesse::neighbors::{Knn, Neighbors, Precision};
 use hesse::network::{
     Activation, Architecture, Dataset, Hessian, Loss, Network, Objective, Targets,
+    VisionTransformer,
 };
+use hesse::optimize::{Bounds, Lbfgsb, Nnls, Optimizer, Sgd, SgdOptions, SmoothObjective};
 use hesse::sprs::TriMat;
+use hesse::statistics::ParticipationRatio;
 use hesse_cli::inputs::uniform;
 use hesse_kernels::elementary::tanh;
 use hesse_kernels::panel::{Panel, PanelMut, subtract_product, transpose_product};
@@ -98,8 +108,56 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
     if let Some(sizes) = name.strip_prefix("hvp_block8_mlp_") {
         return MlpHvp::<T>::new(Mlp::parse(sizes)?, 8).map(|work| Box::new(work) as _);
     }
+    if let Some(rest) = name.strip_prefix("sgd_step_") {
+        let (batch, sizes) = rest.split_once("_mlp_")?;
+        let work = SgdStep::<T>::new(Mlp::parse(sizes)?, batch.parse().ok()?);
+        return work.map(|work| Box::new(work) as _);
+    }
+    if let Some(sizes) = name.strip_prefix("gradient_conv_") {
+        return ConvGradient::<T>::new(Conv::parse(sizes)?).map(|work| Box::new(work) as _);
+    }
+    if let Some(sizes) = name.strip_prefix("hvp_conv_") {
+        return ConvHvp::<T>::new(Conv::parse(sizes)?).map(|work| Box::new(work) as _);
+    }
     if let Some(sizes) = name.strip_prefix("jacobian_measures_mlp_") {
         return JacobianMeasures::<T>::new(Mlp::parse(sizes)?).map(|work| Box::new(work) as _);
+    }
+    if let Some(batch) = name.strip_prefix("gradient_vit_B") {
+        return VitGradient::<T>::new(batch.parse().ok()?).map(|work| Box::new(work) as _);
+    }
+    if let Some(batch) = name.strip_prefix("hvp_vit_B") {
+        return VitHvp::<T>::new(batch.parse().ok()?).map(|work| Box::new(work) as _);
+    }
+    if T::NAME == "f64"
+        && let Some((sizes, precision)) = name
+            .strip_prefix("knn_double_")
+            .map(|sizes| (sizes, Precision::Double))
+            .or(name.strip_prefix("knn_").map(|sizes| (sizes, Precision::MixedCertified)))
+    {
+        let [n, d, k] = sizes_of(sizes)?;
+        let x = uniform::<f64>(1, n * d);
+        return Some(Box::new(Table {
+            knn: Knn::new(k).precision(precision),
+            n,
+            d,
+            x,
+            table: None,
+        }));
+    }
+    if let Some(sizes) = name.strip_prefix("participation_ratio_") {
+        let [n, d] = sizes_of(sizes)?;
+        return Some(Box::new(Ratio { n, d, x: uniform::<T>(1, n * d), ratio: f64::NAN }));
+    }
+    if let Some(columns) = name.strip_prefix("laplacian_ball_")
+        && T::NAME == "f64"
+    {
+        return BallProduct::new(columns.parse().ok()?).map(|work| Box::new(work) as _);
+    }
+    match (name, T::NAME) {
+        ("nnls_2000x500", "f64") => return Some(Box::new(LeastSquares::new(2000, 500, 1))),
+        ("nnls_200_rhs", "f64") => return Some(Box::new(LeastSquares::new(500, 100, 200))),
+        ("toy1d_lbfgsb_600", "f64") => return Toy::new().map(|work| Box::new(work) as _),
+        _ => {}
     }
     if name == "eigsh_ball_laplacian_10" && T::NAME == "f64" {
         let laplacian = ball_laplacian()?;
@@ -157,6 +215,43 @@ impl<T: Real> Work for PanelUpdate<T> {
     }
 }
 
+struct Table {
+    knn: Knn,
+    n: usize,
+    d: usize,
+    x: Vec<f64>,
+    table: Option<Neighbors>,
+}
+
+impl Work for Table {
+    fn run(&mut self) {
+        self.table = self.knn.build(MatRef::from_row_major_slice(&self.x, self.n, self.d)).ok();
+    }
+    /// Distances of the first hundred points.
+    fn answer(&self) -> Vec<f64> {
+        let first =
+            |table: &Neighbors| (0..100).flat_map(|i| table.distances(i).to_vec()).collect();
+        self.table.as_ref().map(first).unwrap_or_default()
+    }
+}
+
+struct Ratio<T> {
+    n: usize,
+    d: usize,
+    x: Vec<T>,
+    ratio: f64,
+}
+
+impl<T: Real> Work for Ratio<T> {
+    fn run(&mut self) {
+        let x = MatRef::from_row_major_slice(&self.x, self.n, self.d);
+        self.ratio = ParticipationRatio::of(x).map_or(f64::NAN, |pr| pr.naive);
+    }
+    fn answer(&self) -> Vec<f64> {
+        vec![self.ratio]
+    }
+}
+
 /// Elements of one task.
 const PIECE: usize = 1 << 16;
 
@@ -198,6 +293,14 @@ impl<T: Real> Work for Normals<T> {
     }
 }
 
+/// The class of the largest of `classes` values of stream 2, for each sample.
+fn labels(batch: usize, classes: usize) -> Vec<usize> {
+    let scores = uniform::<f64>(2, batch * classes);
+    let largest =
+        |row: &[f64]| (1..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best });
+    scores.chunks_exact(classes).map(largest).collect()
+}
+
 /// The perceptron of `works.py`. Its weights are inputs × outputs, ours outputs × inputs.
 #[derive(Clone)]
 struct Mlp {
@@ -219,11 +322,7 @@ impl Mlp {
 
     fn data<T: Real>(&self) -> Option<Dataset<T>> {
         let (inputs, outputs) = (self.sizes[0], *self.sizes.last()?);
-        let scores = uniform::<f64>(2, self.batch * outputs);
-        let largest = |row: &[f64]| {
-            (1..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best })
-        };
-        let classes = scores.chunks_exact(outputs).map(largest).collect();
+        let classes = labels(self.batch, outputs);
         let x = uniform(1, self.batch * inputs);
         Dataset::from_rows(x, inputs, Targets::Classes(classes)).ok()
     }
@@ -266,9 +365,13 @@ impl Mlp {
 
 /// The objective of a perceptron, which lives as long as the process: it borrows from itself.
 fn objective<T: Real>(mlp: &Mlp) -> Option<&'static Objective<'static, T>> {
+    objective_of(mlp, Loss::CrossEntropy)
+}
+
+fn objective_of<T: Real>(mlp: &Mlp, loss: Loss) -> Option<&'static Objective<'static, T>> {
     let network = Box::leak(Box::new(mlp.network::<T>()?));
     let data = Box::leak(Box::new(mlp.data::<T>()?));
-    let objective = Objective::new(network, data, Loss::CrossEntropy).ok()?;
+    let objective = Objective::new(network, data, loss).ok()?;
     Some(Box::leak(Box::new(objective)))
 }
 
@@ -293,6 +396,43 @@ impl<T: Real> Work for MlpGradient<T> {
     }
     fn answer(&self) -> Vec<f64> {
         self.mlp.answer(&self.gradient)
+    }
+}
+
+/// A step of gradient descent on `batch` samples of all, with the mean squared error.
+struct SgdStep<T: Real> {
+    mlp: Mlp,
+    objective: &'static Objective<'static, T>,
+    optimizer: Sgd<T>,
+    indices: Vec<usize>,
+    theta: Vec<T>,
+    gradient: Vec<T>,
+}
+
+impl<T: Real> SgdStep<T> {
+    fn new(mlp: Mlp, batch: usize) -> Option<Self> {
+        let theta = mlp.parameters(10, 30, true);
+        Some(Self {
+            objective: objective_of(&mlp, Loss::MeanSquaredError)?,
+            optimizer: Sgd::new(theta.len(), SgdOptions::default()).ok()?,
+            indices: (0..batch).map(|i| 37 * i % mlp.batch).collect(),
+            gradient: vec![T::ZERO; theta.len()],
+            theta,
+            mlp,
+        })
+    }
+}
+
+impl<T: Real> Work for SgdStep<T> {
+    fn run(&mut self) {
+        let Self { objective, optimizer, indices, theta, gradient, .. } = self;
+        let loss = objective.batch_gradient(theta, indices, gradient);
+        assert!(loss.is_ok(), "{loss:?}");
+        let step = optimizer.step(theta, gradient, 0.1);
+        assert!(step.is_ok(), "{step:?}");
+    }
+    fn answer(&self) -> Vec<f64> {
+        self.mlp.answer(&self.theta)
     }
 }
 
@@ -356,6 +496,95 @@ impl<T: Real> Work for JacobianMeasures<T> {
     }
 }
 
+/// The vision transformer of `works.py`, whose arrays are ours in our order.
+struct Vit<T: Real> {
+    objective: &'static Objective<'static, T>,
+    theta: Vec<T>,
+    tangent: Vec<T>,
+}
+
+impl<T: Real> Vit<T> {
+    fn new(batch: usize) -> Option<Self> {
+        let network: &Network<T> =
+            Box::leak(Box::new(VisionTransformer::tiny().architecture().build().ok()?));
+        let classes = labels(batch, network.outputs());
+        let inputs = uniform(1, batch * network.inputs());
+        let data = Dataset::from_rows(inputs, network.inputs(), Targets::Classes(classes)).ok()?;
+        let data = Box::leak(Box::new(data));
+        let objective = Objective::new(network, data, Loss::CrossEntropy).ok()?;
+        let (mut theta, mut tangent) = (Vec::new(), Vec::new());
+        for (k, spec) in (0..).zip(network.parameter_specs()) {
+            let kind = spec.name.rsplit('.').next()?;
+            let inputs = *spec.shape.last()? as f64;
+            let scale = if kind == "weight" { inputs.powf(-0.5) } else { 0.1 };
+            let mean = if kind == "scale" { 1.0 } else { 0.0 };
+            let values = uniform::<f64>(1000 + k, spec.len());
+            theta.extend(values.iter().map(|x| T::from_f64(x * scale + mean)));
+            tangent.extend(uniform::<T>(2000 + k, spec.len()));
+        }
+        Some(Self { objective: Box::leak(Box::new(objective)), theta, tangent })
+    }
+
+    /// Each array summed with the weights of stream 90.
+    fn answer(objective: &Objective<'_, T>, vector: &[T]) -> Vec<f64> {
+        let mut rest = vector;
+        let specs = objective.network().parameter_specs().iter();
+        specs
+            .map(|spec| {
+                let (array, behind) = rest.split_at(spec.len());
+                rest = behind;
+                let u = uniform::<f64>(90, spec.len());
+                array.iter().zip(u).map(|(x, u)| x.to_f64() * u).sum()
+            })
+            .collect()
+    }
+}
+
+struct VitGradient<T: Real> {
+    vit: Vit<T>,
+    gradient: Vec<T>,
+}
+
+impl<T: Real> VitGradient<T> {
+    fn new(batch: usize) -> Option<Self> {
+        let vit = Vit::new(batch)?;
+        Some(Self { gradient: vec![T::ZERO; vit.theta.len()], vit })
+    }
+}
+
+impl<T: Real> Work for VitGradient<T> {
+    fn run(&mut self) {
+        let loss = self.vit.objective.gradient(&self.vit.theta, &mut self.gradient);
+        assert!(loss.is_ok(), "{loss:?}");
+    }
+    fn answer(&self) -> Vec<f64> {
+        Vit::answer(self.vit.objective, &self.gradient)
+    }
+}
+
+struct VitHvp<T: Real> {
+    vit: Vit<T>,
+    hessian: Hessian<'static, 'static, 'static, T>,
+    product: Vec<T>,
+}
+
+impl<T: Real> VitHvp<T> {
+    fn new(batch: usize) -> Option<Self> {
+        let vit = Vit::new(batch)?;
+        let point = Box::leak(Box::new(vit.objective.at(&vit.theta).ok()?));
+        Some(Self { product: vec![T::ZERO; vit.theta.len()], hessian: point.hessian(), vit })
+    }
+}
+
+impl<T: Real> Work for VitHvp<T> {
+    fn run(&mut self) {
+        self.hessian.apply(&self.vit.tangent, &mut self.product);
+    }
+    fn answer(&self) -> Vec<f64> {
+        Vit::answer(self.vit.objective, &self.product)
+    }
+}
+
 /// Graph Laplacian of the voxels of an 80³ grid closer than 38 to voxel (40, 40, 40).
 fn ball_laplacian() -> Option<SparseOperator<f64>> {
     const SIDE: usize = 80;
@@ -410,5 +639,137 @@ impl Work for Eigenvalues {
         values.dedup_by(|a, b| (*a - *b).abs() < 1e-6);
         values.truncate(5);
         values
+    }
+}
+
+/// Products with the Laplacian of the same voxels, without a matrix.
+struct BallProduct {
+    laplacian: VoxelLaplacian,
+    columns: usize,
+    x: Vec<f64>,
+    y: Vec<f64>,
+}
+
+impl BallProduct {
+    fn new(columns: usize) -> Option<Self> {
+        let square = |i: usize| i.abs_diff(40).pow(2);
+        let inside: Vec<bool> = (0..80 * 80 * 80)
+            .map(|c| square(c / 6400) + square(c / 80 % 80) + square(c % 80) < 38 * 38)
+            .collect();
+        let mask = VoxelMask::from_bool_grid(&[80, 80, 80], &inside).ok()?;
+        let laplacian = mask.laplacian(Smoothing::free()).ok()?;
+        let x = uniform(1, mask.len() * columns);
+        Some(Self { laplacian, columns, y: vec![0.5; x.len()], x })
+    }
+}
+
+impl Work for BallProduct {
+    fn run(&mut self) {
+        let done = self.laplacian.try_apply_rows(self.columns, &self.x, &mut self.y);
+        assert!(done.is_ok(), "{done:?}");
+    }
+    fn answer(&self) -> Vec<f64> {
+        self.y.chunks_exact(self.columns).step_by(1000).flatten().copied().collect()
+    }
+}
+
+/// Nonnegative least squares; A row-major, right-hand sides one after the other.
+struct LeastSquares {
+    shape: (usize, usize, usize),
+    a: Vec<f64>,
+    b: Vec<f64>,
+    x: Mat<f64>,
+}
+
+impl LeastSquares {
+    fn new(m: usize, n: usize, count: usize) -> Self {
+        let (a, b) = (uniform(1, m * n), uniform(2, count * m));
+        Self { shape: (m, n, count), a, b, x: Mat::new() }
+    }
+}
+
+impl Work for LeastSquares {
+    fn run(&mut self) {
+        let (m, n, count) = self.shape;
+        let a = MatRef::from_row_major_slice(&self.a, m, n);
+        let b = MatRef::from_column_major_slice(&self.b, m, count);
+        self.x = Nnls::new().solve_many(a, b).map(|fit| fit.x).unwrap_or_default();
+    }
+    fn answer(&self) -> Vec<f64> {
+        self.x.col_iter().flat_map(|x| x.iter().copied().collect::<Vec<_>>()).collect()
+    }
+}
+
+/// ‖Ω∘(W X − Y)‖² + 5 ‖L W + W L‖² for five injections into a path of 100 points.
+struct Toy {
+    laplacian: VoxelLaplacian,
+    /// 100 × 5, row-major, and 1 − Ω.
+    x: Vec<f64>,
+    y: Vec<f64>,
+    s: Vec<f64>,
+    value: f64,
+}
+
+impl Toy {
+    const N: usize = 100;
+    const COUNT: usize = 5;
+    const FACTOR: f64 = 5.0;
+
+    fn new() -> Option<Self> {
+        let (n, count) = (Self::N, Self::COUNT);
+        let inside = |i: usize, e: usize| (20 * e + 4..20 * e + 18).contains(&i);
+        let place = |i: usize| i as f64 / (n - 1) as f64;
+        let truth = |i: usize, j: usize| {
+            let (target, source) = (place(i), place(j));
+            let near = (-((source - target) / 0.4).powi(2)).exp();
+            near + 0.9 * (-((source - 0.8).powi(2) + (target - 0.1).powi(2)) / 0.04).exp()
+        };
+        let cells = (0..n * count).map(|k| (k / count, k % count));
+        let x = cells.clone().map(|(i, e)| f64::from(u8::from(inside(i, e)))).collect();
+        let sum = |i, e| (0..n).filter(|&j| inside(j, e)).map(|j| truth(i, j)).sum::<f64>();
+        let y = cells.map(|(i, e)| if inside(i, e) { 0.0 } else { sum(i, e) }).collect();
+        let laplacian = VoxelLaplacian::path(n).ok()?;
+        Some(Self { laplacian, x, y, s: vec![0.0; n * n], value: 0.0 })
+    }
+}
+
+impl SmoothObjective<f64> for Toy {
+    fn dimension(&self) -> usize {
+        Self::N * Self::N
+    }
+    fn value_and_gradient(&mut self, w: &[f64], gradient: &mut [f64]) -> hesse::Result<f64> {
+        let (n, count) = (Self::N, Self::COUNT);
+        let mut loss = 0.0;
+        for (i, (w, g)) in w.chunks_exact(n).zip(gradient.chunks_exact_mut(n)).enumerate() {
+            let mut r = [0.0; Self::COUNT];
+            for (j, w) in w.iter().enumerate() {
+                r.iter_mut().zip(&self.x[j * count..]).for_each(|(r, x)| *r += w * x);
+            }
+            for e in 0..count {
+                let observed = 1.0 - self.x[i * count + e];
+                r[e] = observed * (r[e] - self.y[i * count + e]);
+                loss += r[e] * r[e];
+            }
+            for (j, g) in g.iter_mut().enumerate() {
+                let x = &self.x[j * count..];
+                *g = 2.0 * r.iter().zip(x).map(|(r, x)| r * x).sum::<f64>();
+            }
+        }
+        let product = ProductLaplacian::new(&self.laplacian, &self.laplacian);
+        let squares = product.apply(w, n, &mut self.s, n)?;
+        product.accumulate(2.0 * Self::FACTOR, &self.s, n, gradient, n)?;
+        Ok(loss + Self::FACTOR * squares)
+    }
+}
+
+impl Work for Toy {
+    fn run(&mut self) {
+        let start = vec![0.0; self.dimension()];
+        let solver = Lbfgsb::new().memory(6).max_iterations(600).tolerance(0.0);
+        let least = solver.minimize(self, Bounds::nonnegative(), &start);
+        self.value = least.map_or(f64::NAN, |least| least.value);
+    }
+    fn answer(&self) -> Vec<f64> {
+        vec![self.value]
     }
 }

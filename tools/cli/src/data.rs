@@ -1,6 +1,7 @@
 //! Data sets read from files, and what the commands that use them have in common.
 
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use hesse::error::check_finite;
@@ -117,6 +118,33 @@ impl DataArguments {
         Ok(Dataset::from_rows(x, features, targets)?)
     }
 
+    /// Reads all samples of another file in the same way.
+    ///
+    /// # Errors
+    /// As [`DataArguments::read`].
+    pub fn read_other<T: Real>(&self, path: &Path) -> Result<Dataset<T>, Failure> {
+        Self { data: path.to_owned(), samples: None, ..self.clone() }.read()
+    }
+
+    /// Reads the samples in two parts: those to use, and the last `held` of the file.
+    ///
+    /// # Errors
+    /// As [`DataArguments::read`], and parts that are empty or overlap.
+    pub fn read_parts<T: Real>(&self, held: usize) -> Result<(Dataset<T>, Dataset<T>), Failure> {
+        let all = Self { samples: None, ..self.clone() }.read::<T>()?;
+        let n = all.len();
+        let most = n - self.samples.unwrap_or(1).min(n);
+        if held == 0 || held > most {
+            return Err(Error::range("--hold-out", format!("1 to {most}"), held).into());
+        }
+        let used = self.samples.unwrap_or(n - held);
+        if used == 0 {
+            return Err(Error::range("--samples", format!("1 to {}", n - held), used).into());
+        }
+        let part = |range: Range<usize>| all.select(&range.collect::<Vec<_>>());
+        Ok((part(0..used)?, part(n - held..n)?))
+    }
+
     fn targets_of<T: Real>(&self, array: &Array, used: usize) -> Result<Targets<T>, Failure> {
         let width = array.len() / array.shape()[0];
         if width == 0 {
@@ -175,7 +203,7 @@ fn largest<T: Real>(row: &[T]) -> usize {
 mod tests {
     use super::*;
 
-    fn arguments(path: &std::path::Path, loss: LossName) -> DataArguments {
+    fn arguments(path: &Path, loss: LossName) -> DataArguments {
         DataArguments {
             data: path.to_owned(),
             inputs: "X".into(),
@@ -213,6 +241,29 @@ mod tests {
         arguments.samples = Some(3);
         let message = arguments.read::<f64>().unwrap_err().line();
         assert_eq!(message, "--samples: expected 1 to 2, got 3");
+    }
+
+    #[test]
+    fn the_last_samples_are_held_out() {
+        let x = Array::new([5, 1], vec![0.0, 1.0, 2.0, 3.0, 4.0]).unwrap();
+        let labels = Array::new([5], vec![0_u8, 1, 2, 3, 4]).unwrap();
+        let path = file(vec![("X", x), ("labels", labels)]);
+        let mut arguments = arguments(&path, LossName::CrossEntropy);
+        let (data, test) = arguments.read_parts::<f64>(2).unwrap();
+        assert_eq!((data.inputs(), test.inputs()), (&[0.0, 1.0, 2.0][..], &[3.0, 4.0][..]));
+        assert_eq!(test.targets(), &Targets::Classes(vec![3, 4]));
+        arguments.samples = Some(1);
+        let (data, test) = arguments.read_parts::<f64>(4).unwrap();
+        assert_eq!((data.len(), test.len()), (1, 4));
+        for (samples, held, message) in [
+            (None, 0, "--hold-out: expected 1 to 4, got 0"),
+            (None, 5, "--hold-out: expected 1 to 4, got 5"),
+            (Some(3), 3, "--hold-out: expected 1 to 2, got 3"),
+            (Some(0), 3, "--samples: expected 1 to 2, got 0"),
+        ] {
+            arguments.samples = samples;
+            assert_eq!(arguments.read_parts::<f64>(held).unwrap_err().line(), message);
+        }
     }
 
     #[test]

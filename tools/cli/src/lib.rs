@@ -9,6 +9,7 @@ pub mod data;
 pub mod digits;
 pub mod failure;
 pub mod figure;
+pub mod flatness;
 pub mod inputs;
 pub mod machine;
 pub mod network_file;
@@ -64,6 +65,7 @@ Exit codes: 0 done, and every bar holds; 1 a bar or a check does not hold; 2 bad
 enum Command {
     Train(train::Arguments),
     Spectrum(spectrum::Arguments),
+    Flatness(flatness::Arguments),
     Validate(validate::Arguments),
     Bench(bench::Arguments),
     Reproduce(reproduce::Arguments),
@@ -99,6 +101,7 @@ fn execute(program: Program) -> Result<Verdict, Failure> {
     let command = || match command {
         Command::Train(arguments) => train::run(&arguments, &output),
         Command::Spectrum(arguments) => spectrum::run(&arguments, &output),
+        Command::Flatness(arguments) => flatness::run(&arguments, &output),
         Command::Validate(arguments) => validate::run(&arguments, &output),
         Command::Bench(arguments) => bench::run(&arguments, isa, &output),
         Command::Reproduce(arguments) => reproduce::run(&arguments, isa, &output),

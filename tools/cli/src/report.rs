@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::figure::Figure;
 use crate::output::{Folder, to_json};
 use crate::table::Table;
 
@@ -25,6 +26,30 @@ pub struct Claim {
     pub holds: Option<bool>,
 }
 
+impl Claim {
+    /// A claim with a bar that holds or not.
+    pub fn with_bar(
+        what: impl Into<String>,
+        paper: impl Into<String>,
+        ours: impl Into<String>,
+        bar: impl Into<String>,
+        holds: bool,
+    ) -> Self {
+        let holds = Some(holds);
+        Self { what: what.into(), paper: paper.into(), ours: ours.into(), bar: bar.into(), holds }
+    }
+
+    /// A figure that is reported without a bar.
+    pub fn reported(
+        what: impl Into<String>,
+        paper: impl Into<String>,
+        ours: impl Into<String>,
+    ) -> Self {
+        let (what, paper, ours) = (what.into(), paper.into(), ours.into());
+        Self { what, paper, ours, bar: String::new(), holds: None }
+    }
+}
+
 /// A figure with the sentence that says what is to be seen.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plate {
@@ -40,7 +65,7 @@ pub struct Plate {
 /// The results of one method.
 #[derive(Clone, Debug, Serialize)]
 pub struct Section {
-    /// A short name, `flatness`.
+    /// A short name of the method, or of the part of it: `flatness`.
     pub method: String,
     /// The heading.
     pub title: String,
@@ -66,8 +91,16 @@ pub struct Report {
     pub title: String,
     /// How to get the same report: program, version, command, machine.
     pub provenance: Vec<(String, String)>,
-    /// One section a method.
+    /// One section a method, or a part of one.
     pub sections: Vec<Section>,
+}
+
+impl Plate {
+    /// The figure `figure` in the file `name`.
+    #[must_use]
+    pub fn of(name: &str, caption: &str, figure: &Figure) -> Self {
+        Self { name: name.to_owned(), caption: caption.to_owned(), svg: figure.to_svg() }
+    }
 }
 
 impl Section {
@@ -290,14 +323,10 @@ dt { color: #4a4a4a; } dd { margin: 0; overflow-wrap: anywhere; }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figure::Figure;
 
     fn report(holds: Option<bool>) -> Report {
-        let plate = |name: &str| Plate {
-            name: name.to_owned(),
-            caption: "Loss <falls>".to_owned(),
-            svg: Figure::new("t", "x", "y").line("a", [(0.0, 1.0), (1.0, 2.0)]).to_svg(),
-        };
+        let figure = Figure::new("t", "x", "y").line("a", [(0.0, 1.0), (1.0, 2.0)]);
+        let plate = |name: &str| Plate::of(name, "Loss <falls>", &figure);
         let mut table = Table::new().words("layer").numbers("trace");
         table.row(["<first>", "1.5"]);
         let section = Section {

@@ -1,9 +1,8 @@
 //! `hesse reproduce`: runs the methods on data that are compiled in, holds what comes out against
 //! what the papers say, and writes a page with figures.
 
-mod figures;
 mod flatness;
-mod training;
+mod sharpness;
 
 use hesse_kernels::Isa;
 
@@ -22,7 +21,8 @@ pub struct Arguments {
     /// Methods to run; all of them by default
     #[arg(value_name = "METHOD", value_parser = ["flatness"])]
     methods: Vec<String>,
-    /// More digits, a wider network, finer densities: some ten times the work
+    /// The sheets' tables as they stand: some ten times the work. Finished trainings are kept in the
+    /// folder, in runs, and not repeated
     #[arg(long)]
     full: bool,
     /// Seed of parameters, batches and probes
@@ -56,7 +56,10 @@ pub fn run(arguments: &Arguments, isa: Isa, output: &Output) -> Result<Verdict, 
         _ => Size::Usual,
     };
     // One method so far, so nothing to choose.
-    let sections = vec![flatness::section(size, arguments.seed, output)?];
+    let sections = vec![
+        flatness::section(size, arguments.seed, output, &folder)?,
+        sharpness::section(size, arguments.seed, output)?,
+    ];
     let mut provenance = vec![("command".to_owned(), command(arguments))];
     provenance.extend(Machine::this(isa).lines());
     for section in &sections {

@@ -5,12 +5,12 @@
 //! can compute; this module finds the layout of a file, compares each output, and names every array
 //! that the layout does not know, or knows but cannot recompute yet.
 
+mod checks;
 mod compare;
 pub mod flatness;
 mod krylov_file;
 mod numbers;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -22,6 +22,7 @@ use crate::progress::Progress;
 use crate::table::Table;
 use crate::units::three;
 
+pub use checks::Checks;
 pub use compare::{Check, Rule};
 pub use numbers::{Arrays, Numbers};
 
@@ -90,94 +91,6 @@ pub trait Layout: Sync {
     /// # Errors
     /// The inputs of the file are missing or wrong.
     fn validate(&self, checks: &mut Checks<'_>) -> Result<(), Failure>;
-}
-
-/// The arrays of one file while a layout works on them: what was read, what was compared.
-#[derive(Debug)]
-pub struct Checks<'a> {
-    arrays: &'a Arrays,
-    known: BTreeSet<&'a str>,
-    pending: BTreeSet<&'a str>,
-    checks: Vec<Check>,
-}
-
-impl<'a> Checks<'a> {
-    /// Every array of `arrays` is unknown at first.
-    #[must_use]
-    pub fn new(arrays: &'a Arrays) -> Self {
-        Self { arrays, known: BTreeSet::new(), pending: BTreeSet::new(), checks: Vec::new() }
-    }
-
-    /// The arrays, to read inputs from; each input that is read is also to be named here.
-    pub fn inputs(&mut self, names: &[&str]) -> &'a Arrays {
-        let arrays = self.arrays;
-        let names = names.iter().filter_map(|name| arrays.numbers.get_key_value(*name));
-        self.known.extend(names.map(|(name, _)| name.as_str()));
-        arrays
-    }
-
-    /// Whether the file holds one of these outputs: what nobody compares need not be computed.
-    #[must_use]
-    pub fn wants(&self, outputs: &[&str]) -> bool {
-        outputs.iter().any(|name| self.arrays.numbers.contains_key(*name))
-    }
-
-    /// Outputs of this layout that nobody here recomputes yet: they are named as such.
-    pub fn not_recomputed(&mut self, names: &[&str]) {
-        let arrays = self.arrays;
-        let names = names.iter().filter_map(|name| arrays.numbers.get_key_value(*name));
-        self.pending.extend(names.map(|(name, _)| name.as_str()));
-    }
-
-    /// Nothing of this layout is recomputed yet.
-    pub fn nothing_recomputed(&mut self) {
-        let known = &self.known;
-        let names = self.arrays.numbers.keys().map(String::as_str);
-        self.pending.extend(names.filter(|name| !known.contains(name)));
-    }
-
-    /// Compares the output `name` with the file after both were divided by `scales`, element by
-    /// element, if the file holds it.
-    pub fn compare_scaled(&mut self, name: &str, rule: Rule, got: &Numbers, scales: &[f64]) {
-        if let Some((name, want)) = self.arrays.numbers.get_key_value(name) {
-            let scaled = |numbers: &Numbers| Numbers {
-                shape: numbers.shape.clone(),
-                values: numbers.values.iter().zip(scales).map(|(x, s)| x / s).collect(),
-            };
-            self.known.insert(name);
-            self.checks.push(rule.check(name, &scaled(got), &scaled(want)));
-        }
-    }
-
-    /// Compares the output `name` with the file, if the file holds it.
-    pub fn compare(&mut self, name: &str, rule: Rule, got: &Numbers) {
-        if let Some((name, want)) = self.arrays.numbers.get_key_value(name) {
-            self.known.insert(name);
-            self.checks.push(rule.check(name, got, want));
-        }
-    }
-
-    /// The outcome, for the layout `layout`.
-    fn finish(self, layout: &dyn Layout) -> Result<Validation, Failure> {
-        let Self { arrays, known, pending, checks } = self;
-        if checks.is_empty() && pending.is_empty() {
-            let message =
-                format!("{}: expected an output of {}, got none", arrays.file, layout.name());
-            return Err(Failure::input(message));
-        }
-        let unknown = arrays
-            .numbers
-            .keys()
-            .filter(|name| !known.contains(name.as_str()) && !pending.contains(name.as_str()));
-        Ok(Validation {
-            file: arrays.file.clone(),
-            layout: layout.name(),
-            pass: !checks.is_empty() && checks.iter().all(|check| check.pass),
-            checks,
-            not_recomputed: pending.iter().map(|&name| name.to_owned()).collect(),
-            unknown: unknown.chain(&arrays.others).cloned().collect(),
-        })
-    }
 }
 
 /// The outcome for one file.
@@ -379,6 +292,38 @@ mod tests {
         assert_eq!(json["checks"][0]["rule"], "absolute");
         assert_eq!(json["checks"][0]["tolerance"], 1e-12);
         assert_eq!(json["checks"][0]["error"], 0.5);
+    }
+
+    #[test]
+    fn wrong_entries_of_the_reference_are_replaced_and_told() {
+        let file = arrays(&[("y", &[2.0, 4.5, 7.0])]);
+        let mut checks = Checks::new(&file);
+        let got = Numbers::vector(vec![2.0, 4.0, 6.0]);
+        let right = [(1, 4.5_f64.to_bits(), 4.0), (2, 8.0_f64.to_bits(), 6.0)];
+        checks.compare_corrected("y", Rule::Absolute(0.1), &got, &right);
+        checks.law("y", "positive", 0);
+        checks.law("y", "even", 2);
+        // The second correction is for other bits than the file has: the entry stays wrong.
+        let seen: Vec<_> = checks.checks.iter().map(|c| (c.error, c.pass)).collect();
+        assert_eq!(seen, [(1.0, false), (0.0, true), (2.0, false)]);
+        let detail = checks.checks[0].detail.as_deref().unwrap();
+        assert!(detail.starts_with("1 of 3 entries are wrong in the reference, by up to 0.500"));
+        checks.compare_corrected("none", Rule::Exact, &got, &right);
+        assert_eq!(checks.checks.len(), 3);
+    }
+
+    #[test]
+    fn entries_that_cannot_be_compared_are_left_out_and_told() {
+        let file = arrays(&[("y", &[2.0, -37.0]), ("z", &[-37.0])]);
+        let mut checks = Checks::new(&file);
+        let got = Numbers::vector(vec![2.0, -35.0]);
+        checks.compare_where("y", Rule::Absolute(0.1), &got, &[true, false], "rounding");
+        checks.compare_where("y", Rule::Absolute(0.1), &got, &[false, true], "rounding");
+        checks.compare_where("z", Rule::Exact, &Numbers::scalar(-35.0), &[false], "rounding");
+        assert_eq!(checks.checks[0].detail.as_deref(), Some("1 of 2 entries left out: rounding"));
+        let passes: Vec<_> = checks.checks.iter().map(|check| check.pass).collect();
+        assert_eq!(passes, [true, false]);
+        assert!(checks.pending.contains("z"));
     }
 
     #[test]

@@ -212,6 +212,66 @@ fn matrices_and_precisions_agree_where_they_must() {
 }
 
 #[test]
+fn flatness_is_that_of_its_parts() {
+    let desk = Desk::new();
+    let command = "flatness net.toml parameters.safetensors data.npz --loss half-squared-error";
+    let got = desk.json(&format!(
+        "{command} --learning-rate 0.1 --batch 8 --probes 40 --log-volume top:1 --out flat"
+    ));
+    // S is the trace of the Gauss-Newton matrix of half the squared error.
+    let spectrum = desk.json(
+        "spectrum net.toml parameters.safetensors data.npz --loss half-squared-error --top 1 \
+         --matrix gauss-newton --trace exact",
+    );
+    let (s, trace) = (float(&got["trace"]), float(&spectrum["trace"]["value"]));
+    assert!((s - trace).abs() < 1e-12 * trace, "{s} {trace}");
+    let hessian = desk.json(&format!("{command} --learning-rate 0.1"));
+    assert_eq!(hessian["stability"]["sharpness_limit"], 20.0);
+    assert_eq!(hessian["stability"]["batch"], SAMPLES);
+    assert_eq!(got["layers"].as_array().unwrap().len(), 2);
+    for bound in got["bounds"].as_array().unwrap() {
+        assert_ne!(bound["holds"], false, "{bound}");
+    }
+    for name in
+        ["flatness.json", "flatness.npz", "bounds.svg", "singular_values.svg", "samples.svg"]
+    {
+        assert!(desk.path("flat").join(name).is_file(), "{name}");
+    }
+    let arrays = Archive::read(desk.path("flat/flatness.npz")).unwrap();
+    assert_eq!(arrays.get("singular_values").unwrap().shape(), [SAMPLES, 2]);
+    let squares = arrays.get("S").unwrap().to_f64().unwrap();
+    let mean = squares.iter().sum::<f64>() / SAMPLES as f64;
+    assert!((mean - s).abs() < 1e-12 * s);
+    let single = desk.json(&format!("{command} --dtype f32"));
+    assert!((float(&single["mls"]) - float(&got["mls"])).abs() < 1e-5 * float(&got["mls"]));
+    let text = String::from_utf8(desk.run(command).stdout).unwrap();
+    assert!(text.contains("sharpness S") && text.contains("layer2"), "{text}");
+    assert_eq!(
+        desk.json(&format!("{command} --threads 1")),
+        desk.json(&format!("{command} --threads 3"))
+    );
+}
+
+/// A zero input makes bounds infinite; that is no error.
+#[test]
+fn zero_inputs_are_listed() {
+    let desk = Desk::new();
+    let mut values = wave(3 * SAMPLES, 0.37);
+    values[3..6].fill(0.0);
+    let x = Array::new([SAMPLES, 3], values).unwrap();
+    desk.arrays("zero.npz", vec![("X", x), ("labels", labels())]);
+    let command = "flatness net.toml parameters.safetensors zero.npz";
+    let got = desk.json(command);
+    assert_eq!(got["zero_inputs"], serde_json::json!([[0, 1]]));
+    // JSON knows no infinity.
+    assert_eq!(got["bounds"][0]["slack"], Value::Null);
+    assert_eq!(got["bounds"][0]["holds"], true);
+    let code = desk.json(&format!("{command} --epsilon 1e-4"));
+    assert!(code["bounds"][0]["slack"].is_number());
+    assert_eq!(code["bounds"][0]["theorem"], false);
+}
+
+#[test]
 fn bad_samples_are_refused() {
     let desk = Desk::new();
     let with = |name: &str, x: Array, y: Array| {
@@ -261,7 +321,11 @@ fn bad_samples_are_refused() {
         ("data.npz --scale nan", "--scale: expected"),
         ("data.npz --scale 1e-320", "inputs: expected finite numbers"),
     ] {
-        for command in ["train net.toml", "spectrum net.toml parameters.safetensors"] {
+        for command in [
+            "train net.toml",
+            "spectrum net.toml parameters.safetensors",
+            "flatness net.toml parameters.safetensors",
+        ] {
             desk.refuses(&[(&format!("{command} {file}"), message)]);
         }
     }
@@ -291,6 +355,7 @@ fn bad_networks_and_parameters_are_refused() {
         desk.refuses(&[
             (&format!("train {file} data.npz"), message),
             (&format!("spectrum {file} parameters.safetensors data.npz"), message),
+            (&format!("flatness {file} parameters.safetensors data.npz"), message),
         ]);
     }
 
@@ -320,6 +385,7 @@ fn bad_networks_and_parameters_are_refused() {
     ] {
         desk.refuses(&[
             (&format!("spectrum net.toml {file} data.npz"), message),
+            (&format!("flatness net.toml {file} data.npz"), message),
             (&format!("train net.toml data.npz --parameters {file}"), message),
         ]);
     }
@@ -348,6 +414,23 @@ fn bad_options_are_refused() {
         ("--matrix jacobian", "invalid value 'jacobian'"),
     ] {
         desk.refuses(&[(&spectrum(options), message)]);
+    }
+    for (options, message) in [
+        ("--log-volume top:0", "log volume: k: expected 1 to 2, got 0"),
+        ("--log-volume top:3", "log volume: k: expected 1 to 2, got 3"),
+        ("--log-volume some", "expected all, top:K or pseudo"),
+        ("--conv-bound none", "invalid value 'none'"),
+        ("--epsilon -1", "epsilon: expected a finite number, not negative, got -1"),
+        ("--epsilon inf", "epsilon: expected a finite number, not negative, got inf"),
+        ("--probes 0", "probes: expected at least 1, got 0"),
+        ("--learning-rate 0", "learning rate: expected a positive finite number, got 0"),
+        ("--learning-rate nan", "learning rate: expected a positive finite number, got NaN"),
+        ("--learning-rate 1 --batch 25", "batch: expected 1 to 24, got 25"),
+        ("--learning-rate 1 --batch 0", "batch: expected 1 to 24, got 0"),
+        ("--batch 3", "--learning-rate"),
+    ] {
+        let command = format!("flatness net.toml parameters.safetensors data.npz {options}");
+        desk.refuses(&[(&command, message)]);
     }
     for (options, message) in [
         ("--batch 0", "batch size: expected 1 to 24, got 0"),
@@ -384,7 +467,7 @@ fn validation_tells_what_it_did_not_compare() {
     let output = desk.run(&format!("validate flatness {} --as mlp_tanh_ce", file.display()));
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(text.contains("pass: 14 arrays compared"), "{text}");
+    assert!(text.contains("pass: 58 arrays compared"), "{text}");
 
     let mut archive = Archive::read(&file).unwrap();
     archive.insert("extra", Array::from_scalar(1.0));
@@ -395,7 +478,7 @@ fn validation_tells_what_it_did_not_compare() {
     let output = desk.run("validate flatness wrong.npz");
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("FAIL: 1 of 14"), "{text}");
+    assert!(text.contains("FAIL: 1 of 58"), "{text}");
 
     archive.insert("sizes", Array::from_vector(vec![6_i64, 1 << 23, 1 << 23, 4]));
     archive.write(desk.path("sizes.npz")).unwrap();

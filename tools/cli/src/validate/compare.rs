@@ -28,7 +28,7 @@ pub struct Check {
     pub rule: Rule,
     /// Whether the error is within the tolerance.
     pub pass: bool,
-    /// What stands in the way of a comparison.
+    /// What stands in the way of a comparison, or what there is to say of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

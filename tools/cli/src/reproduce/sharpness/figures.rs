@@ -1,6 +1,6 @@
-//! The figures of the flatness section.
+//! The figures of the section on sharpness.
 
-use super::flatness::Runs;
+use super::Runs;
 use super::training::{Curvature, Run};
 use crate::figure::Figure;
 use crate::report::Plate;
@@ -8,10 +8,6 @@ use crate::report::Plate;
 /// Loss, sharpness, density and largest eigenvalues.
 pub fn plates(runs: &Runs, start: &Curvature) -> Vec<Plate> {
     vec![loss(runs), sharpness(runs), density(runs, start), eigenvalues(runs, start)]
-}
-
-fn plate(name: &str, caption: &str, figure: &Figure) -> Plate {
-    Plate { name: name.to_owned(), caption: caption.to_owned(), svg: figure.to_svg() }
 }
 
 /// η times the step: the time along the gradient flow, in which rates can be compared.
@@ -33,8 +29,8 @@ fn loss(runs: &Runs) -> Plate {
         };
         figure = figure.line(run.plan.name, points);
     }
-    plate(
-        "flatness-loss",
+    Plate::of(
+        "sharpness-loss",
         "Loss on all digits against the time along the gradient flow. At the large rate the \
          full-batch loss spikes once the sharpness has come to 2/η, and still falls.",
         &figure,
@@ -53,8 +49,8 @@ fn sharpness(runs: &Runs) -> Plate {
     for run in [&runs.large, &runs.small] {
         figure = figure.horizontal(&format!("2/η for η = {}", run.plan.rate), run.edge());
     }
-    plate(
-        "flatness-sharpness",
+    Plate::of(
+        "sharpness-sharpness",
         "Largest eigenvalue of the Hessian on all digits. At the small rate it rises undisturbed, \
          far below its own 2/η (above the figure where that line is missing); at the large rate \
          full-batch gradient descent holds it at 2/η, mini-batches below.",
@@ -87,8 +83,8 @@ fn density(runs: &Runs, start: &Curvature) -> Plate {
         let seen = density.density.iter().map(|&y| if y >= 0.1 * one { y } else { f64::NAN });
         figure = figure.line(name, density.grid.iter().copied().zip(seen));
     }
-    plate(
-        "flatness-density",
+    Plate::of(
+        "sharpness-density",
         "Density of the eigenvalues by stochastic Lanczos quadrature: nearly all are close to zero, \
          and single ones stand out on the right, less far after the large rate.",
         &figure,
@@ -105,8 +101,8 @@ fn eigenvalues(runs: &Runs, start: &Curvature) -> Plate {
         figure = figure.points(run.plan.name, points(&run.end));
     }
     figure = figure.points("start", points(start));
-    plate(
-        "flatness-eigenvalues",
+    Plate::of(
+        "sharpness-eigenvalues",
         "The largest eigenvalues at the end of each training and at its start.",
         &figure,
     )

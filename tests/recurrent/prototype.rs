@@ -1,18 +1,20 @@
-//! A weight-shared recurrent layer fits the layer trait: the tanh network of
-//! `golden/flatness/rnn_final_mse`, h_t = tanh(W_hh h_{t-1} + W_xh x_t + b_h), y = W_o h_T + b_o.
+//! The recurrent layer as its equations stand, sample by sample and step by step: the oracle.
 
-use hesse::io::Archive;
-use hesse::krylov::LinearOperator;
 use hesse::network::layer::{Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent};
-use hesse::network::layers::{Dense, Sequential};
-use hesse::network::{Activation, Dataset, Initializer, Loss, Network, Objective, Targets};
+use hesse::network::{Activation, Initializer};
+use hesse_kernels::Isa;
+use hesse_kernels::activation::bias_activation_derivatives;
 
-/// Input `[time][m]`, output the last state h_T. Sums over time replace the one product of a dense
-/// layer; everything else is the same four passes.
+/// h_t = φ(W_hh h_{t−1} + W_xh x_t + b): input `[time][m]`, output the last state or all of them.
 #[derive(Debug)]
-struct TanhRecurrence {
-    shape: [usize; 2],
-    units: [usize; 1],
+pub struct Prototype {
+    pub steps: usize,
+    pub inputs: usize,
+    pub units: usize,
+    pub activation: Activation,
+    pub every_step: bool,
+    input_shape: [usize; 2],
+    output_shape: Vec<usize>,
 }
 
 /// y += W x for W at `offset` with `x.len()` columns.
@@ -44,13 +46,23 @@ fn add(y: &mut [f64], x: &[f64]) {
     y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
 }
 
-impl TanhRecurrence {
-    fn new(steps: usize, inputs: usize, units: usize) -> Self {
-        Self { shape: [steps, inputs], units: [units] }
+/// Slots of the state: states, φ' and φ'' at every step.
+const STATES: usize = 0;
+const FIRST: usize = 1;
+const SECOND: usize = 2;
+/// Slots of the errors: δ_t, and the error at h_t.
+const DELTA: usize = 0;
+const ERROR: usize = 1;
+
+impl Prototype {
+    pub fn new(shape: [usize; 2], units: usize, activation: Activation, every_step: bool) -> Self {
+        let [steps, inputs] = shape;
+        let output_shape = if every_step { vec![steps, units] } else { vec![units] };
+        Self { steps, inputs, units, activation, every_step, input_shape: shape, output_shape }
     }
 
     fn sizes(&self) -> (usize, usize, usize) {
-        (self.shape[0], self.shape[1], self.units[0])
+        (self.steps, self.inputs, self.units)
     }
 
     /// Offsets of W_xh and b_h behind W_hh.
@@ -59,10 +71,24 @@ impl TanhRecurrence {
         (h * h, h * h + h * m)
     }
 
-    /// The states h_1 … h_T of one sample, or their tangents.
-    fn states<'a>(&self, array: &'a [f64], sample: usize) -> &'a [f64] {
+    /// The rows of one sample at all times.
+    fn of_row<'a>(&self, array: &'a [f64], row: usize) -> &'a [f64] {
         let (steps, _, h) = self.sizes();
-        &array[sample * steps * h..][..steps * h]
+        &array[row * steps * h..][..steps * h]
+    }
+
+    fn write_output(&self, row: usize, states: &[f64], output: &mut [f64]) {
+        let wanted = if self.every_step { states } else { &states[states.len() - self.units..] };
+        output[row * wanted.len()..][..wanted.len()].copy_from_slice(wanted);
+    }
+
+    /// What the output's error of a sample adds to the error of h_t.
+    fn error_at<'a>(&self, row: usize, t: usize, error: &'a [f64]) -> Option<&'a [f64]> {
+        let (steps, _, h) = self.sizes();
+        match self.every_step {
+            true => Some(&error[(row * steps + t) * h..][..h]),
+            false => (t + 1 == steps).then(|| &error[row * h..][..h]),
+        }
     }
 
     /// Adds the gradient of one step: δ hᵀ, δ xᵀ, δ.
@@ -74,30 +100,34 @@ impl TanhRecurrence {
     }
 }
 
-impl Layer<f64> for TanhRecurrence {
+impl Layer<f64> for Prototype {
     fn input_shape(&self) -> &[usize] {
-        &self.shape
+        &self.input_shape
     }
 
     fn output_shape(&self) -> &[usize] {
-        &self.units
+        &self.output_shape
     }
 
     fn parameters(&self) -> Vec<ParameterSpec> {
         let (_, m, h) = self.sizes();
-        let spec = |name: &str, shape: Vec<usize>| ParameterSpec {
+        let spec = |name: &str, shape: &[usize], fan_in| ParameterSpec {
             name: name.into(),
-            fan_in: h,
+            shape: shape.to_vec(),
+            fan_in,
             fan_out: h,
-            shape,
             initializer: Initializer::UniformFanIn,
         };
-        vec![spec("recurrent", vec![h, h]), spec("input", vec![h, m]), spec("bias", vec![h])]
+        vec![
+            spec("recurrent_weight", &[h, h], h),
+            spec("input_weight", &[h, m], m),
+            spec("bias", &[h], h),
+        ]
     }
 
     fn kept_features(&self) -> usize {
         let (steps, _, h) = self.sizes();
-        3 * steps * h
+        5 * steps * h
     }
 
     fn forward(
@@ -110,8 +140,10 @@ impl Layer<f64> for TanhRecurrence {
     ) {
         let (steps, m, h) = self.sizes();
         let (w_input, w_bias) = self.offsets();
-        let samples = output.len() / h;
-        let all = state.buffer(0, samples * steps * h);
+        let samples = input.len() / (steps * m);
+        let length = samples * steps * h;
+        let [mut all, mut first, mut second] =
+            [STATES, FIRST, SECOND].map(|slot| state.take(slot, length));
         for b in 0..samples {
             let states = &mut all[b * steps * h..][..steps * h];
             for t in 0..steps {
@@ -122,23 +154,29 @@ impl Layer<f64> for TanhRecurrence {
                     add_product(parameters, 0, &before[(t - 1) * h..], now);
                 }
                 add_product(parameters, w_input, &input[(b * steps + t) * m..][..m], now);
-                now.iter_mut().for_each(|z| *z = z.tanh());
+                let at = (b * steps + t) * h..(b * steps + t + 1) * h;
+                let (first, second) = (&mut first[at.clone()], &mut second[at]);
+                let isa = Isa::current();
+                bias_activation_derivatives(isa, self.activation, None, now, first, Some(second));
             }
-            output[b * h..][..h].copy_from_slice(&states[(steps - 1) * h..]);
+            self.write_output(b, states, output);
+        }
+        for (slot, array) in [(STATES, all), (FIRST, first), (SECOND, second)] {
+            state.put_back(slot, array);
         }
     }
 
     fn tangent(&self, pass: Tangent<'_, f64>, output: &mut [f64], tangents: &mut State<f64>) {
         let (steps, m, h) = self.sizes();
         let (w_input, w_bias) = self.offsets();
-        let samples = output.len() / h / pass.count;
-        let states = pass.state.array(0);
+        let samples = pass.input.len() / (steps * m);
+        let (states, first) = (pass.state.array(STATES), pass.state.array(FIRST));
         // ḣ_t and ż_t of every tangent, sample and step.
         let mut h_dot = tangents.take(0, pass.count * samples * steps * h);
         let mut z_dot = tangents.take(1, pass.count * samples * steps * h);
         for row in 0..pass.count * samples {
             let (k, b) = (row / samples, row % samples);
-            let a = self.states(states, b);
+            let (a, slope) = (self.of_row(states, b), self.of_row(first, b));
             for t in 0..steps {
                 let at = (row * steps + t) * h;
                 let mut z = vec![0.0; h];
@@ -158,13 +196,11 @@ impl Layer<f64> for TanhRecurrence {
                     add(&mut z, &v[w_bias..][..h]);
                 }
                 for i in 0..h {
-                    let a = a[t * h + i];
-                    h_dot[at + i] = (1.0 - a * a) * z[i];
+                    h_dot[at + i] = slope[t * h + i] * z[i];
                     z_dot[at + i] = z[i];
                 }
             }
-            let last = (row * steps + steps - 1) * h;
-            output[row * h..][..h].copy_from_slice(&h_dot[last..][..h]);
+            self.write_output(row, self.of_row(&h_dot, row), output);
         }
         tangents.put_back(0, h_dot);
         tangents.put_back(1, z_dot);
@@ -181,20 +217,17 @@ impl Layer<f64> for TanhRecurrence {
     ) {
         let (steps, m, h) = self.sizes();
         let (w_input, _) = self.offsets();
-        let samples = output_error.len() / h / pass.count;
-        let states = pass.state.array(0);
-        if let Some(errors) = errors.as_deref_mut() {
-            // δ_t, and g_t = the error at h_t.
-            errors.buffer(0, samples * steps * h);
-            errors.buffer(1, samples * steps * h);
-        }
+        let samples = pass.input.len() / (steps * m);
+        let (states, first) = (pass.state.array(STATES), pass.state.array(FIRST));
         for row in 0..pass.count * samples {
             let (k, b) = (row / samples, row % samples);
-            let a = self.states(states, b);
-            let mut g = output_error[row * h..][..h].to_vec();
+            let (a, slope) = (self.of_row(states, b), self.of_row(first, b));
+            let mut g = vec![0.0; h];
             for t in (0..steps).rev() {
-                let delta: Vec<f64> =
-                    (0..h).map(|i| g[i] * (1.0 - a[t * h + i] * a[t * h + i])).collect();
+                if let Some(error) = self.error_at(row, t, output_error) {
+                    add(&mut g, error);
+                }
+                let delta: Vec<f64> = (0..h).map(|i| g[i] * slope[t * h + i]).collect();
                 let before = if t > 0 { a[(t - 1) * h..][..h].to_vec() } else { vec![0.0; h] };
                 let x = &pass.input[(b * steps + t) * m..][..m];
                 if let Some(gradient) = &mut gradient {
@@ -207,8 +240,10 @@ impl Layer<f64> for TanhRecurrence {
                 }
                 if let Some(errors) = errors.as_deref_mut() {
                     let at = (b * steps + t) * h;
-                    errors.buffer(0, samples * steps * h)[at..at + h].copy_from_slice(&delta);
-                    errors.buffer(1, samples * steps * h)[at..at + h].copy_from_slice(&g);
+                    for (slot, array) in [(DELTA, &delta), (ERROR, &g)] {
+                        let kept = errors.buffer(slot, samples * steps * h);
+                        kept[at..at + h].copy_from_slice(array);
+                    }
                 }
                 g.fill(0.0);
                 add_transposed(&pass.parameters[..h * h], 0, &delta, &mut g);
@@ -226,25 +261,25 @@ impl Layer<f64> for TanhRecurrence {
     ) {
         let (steps, m, h) = self.sizes();
         let (w_input, _) = self.offsets();
-        let samples = output_error.len() / h / pass.count;
-        let Some(errors) = pass.errors else { return };
-        let states = pass.state.array(0);
+        let samples = pass.input.len() / (steps * m);
+        let errors = pass.errors.unwrap();
         for row in 0..pass.count * samples {
             let (k, b) = (row / samples, row % samples);
-            let a = self.states(states, b);
-            let (deltas, g) = (self.states(errors.array(0), b), self.states(errors.array(1), b));
-            let (h_dot, z_dot) =
-                (self.states(tangents.array(0), row), self.states(tangents.array(1), row));
-            let mut g_dot = output_error[row * h..][..h].to_vec();
+            let [a, first, second] =
+                [STATES, FIRST, SECOND].map(|slot| self.of_row(pass.state.array(slot), b));
+            let [deltas, g] = [DELTA, ERROR].map(|slot| self.of_row(errors.array(slot), b));
+            let [h_dot, z_dot] = [0, 1].map(|slot| self.of_row(tangents.array(slot), row));
+            let mut g_dot = vec![0.0; h];
             for t in (0..steps).rev() {
+                if let Some(error) = self.error_at(row, t, output_error) {
+                    add(&mut g_dot, error);
+                }
                 let at = t * h..(t + 1) * h;
-                let (a_now, delta) = (&a[at.clone()], &deltas[at.clone()]);
-                // δ̇ = ġ φ' + g φ'' ż with φ'' = −2 a φ'.
-                let delta_dot: Vec<f64> = (0..h)
-                    .map(|i| {
-                        let slope = 1.0 - a_now[i] * a_now[i];
-                        slope * (g_dot[i] - 2.0 * a_now[i] * g[t * h + i] * z_dot[t * h + i])
-                    })
+                let delta = &deltas[at.clone()];
+                // δ̇ = ġ φ' + g φ'' ż.
+                let delta_dot: Vec<f64> = at
+                    .clone()
+                    .map(|i| g_dot[i - t * h] * first[i] + g[i] * second[i] * z_dot[i])
                     .collect();
                 let zero = vec![0.0; h];
                 let before = if t > 0 { &a[(t - 1) * h..][..h] } else { &zero };
@@ -265,63 +300,12 @@ impl Layer<f64> for TanhRecurrence {
                 if let Some(error) = input_error.as_deref_mut() {
                     let error = &mut error[(row * steps + t) * m..][..m];
                     error.fill(0.0);
-                    add_transposed(pass.parameters, w_input, &delta_dot, error);
+                    add_transposed(&pass.parameters[..w_input + h * m], w_input, &delta_dot, error);
                     if let Some(v) = v {
-                        add_transposed(v, w_input, delta, error);
+                        add_transposed(&v[..w_input + h * m], w_input, delta, error);
                     }
                 }
             }
         }
     }
-}
-
-#[test]
-fn gradient_and_curvature_through_time_equal_the_reference() {
-    let file = Archive::read(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/golden/flatness/rnn_final_mse.npz"
-    ));
-    let file = file.unwrap();
-    let array = |name: &str| file.get(name).unwrap().to_f64().unwrap();
-    let dims = file.get("dims").unwrap().to_indices().unwrap();
-    let [m, h, n, steps, ..] = dims[..] else { panic!("dims") };
-    let recurrence = TanhRecurrence::new(steps, m, h);
-    let readout = Dense::new(&[h], n, Activation::Identity).unwrap();
-    let layers: Vec<Box<dyn Layer<f64>>> = vec![Box::new(recurrence), Box::new(readout)];
-    let network = Network::new(Sequential::new(layers).unwrap());
-    let targets = Targets::Rows { values: array("Y"), width: n };
-    let data = Dataset::from_rows(array("X"), steps * m, targets).unwrap();
-    let objective = Objective::new(&network, &data, Loss::HalfSquaredError).unwrap();
-    let theta = array("theta");
-    let point = objective.at(&theta).unwrap();
-
-    // Tolerance of the reference for recurrent networks: 1e-9 of the largest entry.
-    let check = |name: &str, got: &[f64]| {
-        let want = array(name);
-        let size = want.iter().fold(0.0_f64, |s, x| s.max(x.abs()));
-        let error = got.iter().zip(&want).fold(0.0_f64, |e, (a, b)| e.max((a - b).abs()));
-        assert_eq!(got.len(), want.len());
-        assert!(error <= 1e-11 * size, "{name}: {error:e} of {size:e}");
-    };
-    check("loss", &[point.value()]);
-    check("grad", point.gradient());
-    // V is P × k; a block is k vectors of P.
-    let (p, v) = (theta.len(), array("V"));
-    let k = v.len() / p;
-    let block: Vec<f64> =
-        (0..k).flat_map(|j| (0..p).map(move |i| (i, j))).map(|(i, j)| v[i * k + j]).collect();
-    let rows = |operator: &dyn LinearOperator<f64>| {
-        let mut y = vec![0.0; k * p];
-        operator.apply_block(&block, &mut y);
-        (0..p)
-            .flat_map(|i| (0..k).map(move |j| (i, j)))
-            .map(|(i, j)| y[j * p + i])
-            .collect::<Vec<_>>()
-    };
-    check("HV", &rows(&point.hessian()));
-    check("GV", &rows(&point.gauss_newton()));
-    let h = point.hessian().to_matrix().unwrap();
-    let triangle: Vec<f64> =
-        (0..p).flat_map(|i| (0..=i).map(move |j| (i, j))).map(|(i, j)| h[(i, j)]).collect();
-    check("H_tri", &triangle);
 }

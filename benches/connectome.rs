@@ -1,0 +1,92 @@
+//! The toy to its certificate, beside what SciPy's L-BFGS-B needs for 2.546058 (37 s, one thread), and
+//! the gradient over factors beside the products of matrices that it consists of.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use hesse::connectome::{
+    FactorObjective, Observed, PenaltyForm, SmoothingOperator, SplineRegression, Status,
+    TracingData,
+};
+use hesse::faer::Mat;
+use hesse::random::Stream;
+use hesse::tracing_toys::TracingToyTask;
+use hesse_kernels::Isa;
+use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
+
+fn toy(c: &mut Criterion) {
+    let toy = TracingToyTask::default().draw(3).expect("a toy");
+    let data = TracingData::builder()
+        .injections_dense(toy.injections.as_ref())
+        .projections(toy.projections.as_ref())
+        .observed(Observed::from_ones(toy.observed.as_ref()).expect("zeros and ones"))
+        .build()
+        .expect("data");
+    let l = SmoothingOperator::of_box(&[200]).expect("a path");
+    let run = || SplineRegression::new().lambda(100.0).fit(&data, &l, &l).expect("a fit");
+    let fit = run();
+    assert_eq!(fit.status, Status::Converged);
+    eprintln!("{} iterations, {} rounds, KKT {:e}", fit.iterations, fit.rounds, fit.kkt_relative);
+    let mut group = c.benchmark_group("connectome/full/200x200");
+    group.sample_size(10).measurement_time(Duration::from_secs(20));
+    group.bench_function("certificate 1e-8", |b| b.iter(run));
+    group.finish();
+}
+
+fn factors(c: &mut Criterion) {
+    let (edges, rank, experiments) = ([25, 20, 40], 100, 30);
+    let n: usize = edges.iter().product();
+    let l = SmoothingOperator::of_box(&edges).expect("a box");
+    let x = Mat::from_fn(n, experiments, |s, e| if s / 600 == e { 0.5 } else { 0.0 });
+    let y = Mat::from_fn(n, experiments, |t, e| ((t * 7 + e) % 11) as f64 / 11.0);
+    let data = TracingData::builder()
+        .injections_dense(x.as_ref())
+        .projections(y.as_ref())
+        .build()
+        .expect("data");
+    let f = FactorObjective::new(&data, &l, &l, 1.0, rank)
+        .expect("an objective")
+        .form(PenaltyForm::Trace);
+    let mut z = vec![0.0; f.len()];
+    Stream::new(1, "factors").uniforms(0, &mut z);
+    let mut g = vec![0.5; z.len()];
+    let mut group = c.benchmark_group("connectome/factors/20000x100");
+    group.sample_size(10).measurement_time(Duration::from_secs(5));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread");
+    group.bench_function("gradient", |b| {
+        b.iter(|| pool.install(|| f.gradient(black_box(&z), &mut g)));
+    });
+    // The products alone: 28 n r² flops, and 6 n r experiments.
+    let block = vec![0.5; n * 2 * rank];
+    let mut square = vec![0.5; 4 * rank * rank];
+    let mut tall = vec![0.5; n * 2 * rank];
+    let mut p = vec![0.5; n * experiments];
+    let isa = Isa::current();
+    group.bench_function("its products", |b| {
+        b.iter(|| {
+            let all = MatrixRef::column_major(&block, n, 2 * rank);
+            let half = MatrixRef::column_major(&block, n, rank);
+            for _ in 0..2 {
+                let c = MatrixMut::column_major(&mut square, 2 * rank, rank);
+                gemm(isa, 1.0, all.transposed(), half, 0.0, c);
+                let c = MatrixMut::column_major(&mut square, rank, rank);
+                gemm(isa, 1.0, half.transposed(), half, 0.0, c);
+                let small = vec![0.5; 4 * rank * rank];
+                let small = MatrixRef::column_major(&small, 2 * rank, 2 * rank);
+                gemm(isa, 1.0, all, small, 0.0, MatrixMut::column_major(&mut tall, n, 2 * rank));
+            }
+            let small = MatrixRef::column_major(&block, rank, experiments);
+            gemm(isa, 1.0, half, small, 0.0, MatrixMut::column_major(&mut p, n, experiments));
+            let residual = MatrixRef::column_major(&p, n, experiments);
+            let c = MatrixMut::column_major(&mut tall, n, rank);
+            gemm(isa, 1.0, residual, small.transposed(), 0.0, c);
+            let c = MatrixMut::column_major(&mut square, experiments, rank);
+            gemm(isa, 1.0, residual.transposed(), half, 0.0, c);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(connectome, toy, factors);
+criterion_main!(connectome);

@@ -1,0 +1,497 @@
+//! P1: the smoothest nonnegative full matrix that fits, to a certificate of optimality.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::active_set::{ActiveSet, Pause, State};
+use super::checkpoint;
+use super::data::TracingData;
+use super::entries;
+use super::fitted::{Connectome, FullWeights, Status, TracePoint, Weights};
+use super::objective::{SplineObjective, check_lambda, check_operators, effective_lambda};
+use super::preconditioner::{Inverse, Preconditioner};
+use super::smoothing_operator::SmoothingOperator;
+use crate::{Error, Result};
+
+/// How λ is given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Strength {
+    /// λ, which is multiplied by n_inj/n_x.
+    Lambda(f64),
+    /// λ' itself.
+    Effective(f64),
+}
+
+impl Strength {
+    /// λ' for these data.
+    pub fn effective(self, data: &TracingData) -> Result<f64> {
+        match self {
+            Strength::Lambda(lambda) => {
+                check_lambda("lambda", lambda)?;
+                Ok(effective_lambda(data, lambda))
+            }
+            Strength::Effective(lambda) => {
+                check_lambda("effective lambda", lambda)?;
+                Ok(lambda)
+            }
+        }
+    }
+}
+
+/// What a callback sees of a running fit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct FitProgress {
+    /// Iterations so far.
+    pub iterations: usize,
+    /// Rounds of the active set so far.
+    pub rounds: usize,
+    /// Entries held at zero.
+    pub active: usize,
+    /// ‖residual‖/‖right-hand side‖ of the linear system at hand, or the largest element of the
+    /// projected gradient, as the solver has it.
+    pub residual: f64,
+    /// The objective, where the solver computes it on its way.
+    pub objective: Option<f64>,
+}
+
+pub(super) type Callback<'a> = dyn FnMut(&FitProgress) -> ControlFlow<()> + 'a;
+
+/// What minimises the objective.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Solver {
+    /// Primal-dual active set with preconditioned conjugate gradients, the default.
+    ///
+    /// The unconstrained problem is solved first; entries that come out negative are then held at
+    /// zero, those held with a negative gradient are freed, until nothing changes: 2 to 6 rounds in
+    /// one dimension as a rule, 10 to 13 in two. Memory: five times W and one byte an entry.
+    ActiveSetPcg {
+        /// ‖residual‖/‖right-hand side‖ of the last linear systems; default `tol_kkt`/10³.
+        tolerance: Option<f64>,
+    },
+    /// L-BFGS-B: 2·memory + 6 times W.
+    Lbfgsb {
+        /// Pairs of differences that are kept.
+        memory: usize,
+        /// Ends where an iteration lowers the objective by less than this fraction; 0 for never.
+        relative_decrease: f64,
+        /// The largest element of the projected gradient that counts as converged; default `tol_kkt`
+        /// times that of the gradient at W = 0.
+        projected_gradient: Option<f64>,
+    },
+    /// Accelerated projected gradient with restarts: six times W, and very many iterations.
+    AcceleratedPg,
+}
+
+impl Solver {
+    /// The published setting: memory 6, relative decrease 4.4·10⁻⁶ (factr 2·10¹⁰), projected gradient
+    /// 10⁻⁵.
+    pub const LBFGSB_2016: Self = Solver::Lbfgsb {
+        memory: 6,
+        relative_decrease: 2e10 * f64::EPSILON,
+        projected_gradient: Some(1e-5),
+    };
+    /// The tighter published setting: memory 12, factr 10¹⁰.
+    pub const LBFGSB_2016_TIGHT: Self = Solver::Lbfgsb {
+        memory: 12,
+        relative_decrease: 1e10 * f64::EPSILON,
+        projected_gradient: Some(1e-5),
+    };
+}
+
+impl Default for Solver {
+    fn default() -> Self {
+        Solver::ActiveSetPcg { tolerance: None }
+    }
+}
+
+/// min ‖Ω∘(W X − Y)‖² + λ' ‖L_y W + W L_xᵀ‖² over W ≥ 0, λ' = λ n_inj/n_x.
+///
+/// The default solver runs to a certificate: the residual of the conditions of Karush, Kuhn and
+/// Tucker, recomputed, is part of the result.
+///
+/// ```
+/// use hesse::connectome::{SmoothingOperator, SplineRegression, Status, TracingData};
+/// use hesse::faer::Mat;
+///
+/// // One injection into the middle of a line of five voxels, seen everywhere else.
+/// let x = Mat::from_fn(5, 1, |i, _| f64::from(u8::from(i == 2)));
+/// let y = Mat::from_fn(5, 1, |i, _| [1.0, 2.0, 9.0, 2.0, 1.0][i]);
+/// let data =
+///     TracingData::builder().injections_dense(x.as_ref()).projections(y.as_ref()).build()?;
+/// let path = SmoothingOperator::of_box(&[5])?;
+/// let fit = SplineRegression::new().lambda(1e-3).fit(&data, &path, &path)?;
+/// assert_eq!(fit.status, Status::Converged);
+/// // The injected column fits what was seen, and bridges what was not without a peak of 9.
+/// let column = fit.column(2)?;
+/// assert!((column[1] - 2.0).abs() < 0.01 && column[2] < 4.0, "{column:?}");
+/// # Ok::<(), hesse::Error>(())
+/// ```
+///
+/// Source: Harris, Mihalas and Shea-Brown 2016, problem P1; its solver is
+/// [`SplineRegression::reference_2016`].
+pub struct SplineRegression<'a> {
+    strength: Strength,
+    solver: Solver,
+    preconditioner: Preconditioner,
+    nonnegative: bool,
+    start: Option<FullWeights>,
+    tol_kkt: f64,
+    max_iterations: Option<usize>,
+    memory_limit: Option<usize>,
+    trace: bool,
+    checkpoint: Option<(PathBuf, usize)>,
+    callback: Option<Box<Callback<'a>>>,
+}
+
+impl Default for SplineRegression<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for SplineRegression<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SplineRegression")
+            .field("strength", &self.strength)
+            .field("solver", &self.solver)
+            .field("preconditioner", &self.preconditioner)
+            .field("nonnegative", &self.nonnegative)
+            .field("tol_kkt", &self.tol_kkt)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> SplineRegression<'a> {
+    /// λ = 1, W ≥ 0, the active set to a relative residual of 10⁻⁸, unless said otherwise.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            strength: Strength::Lambda(1.0),
+            solver: Solver::default(),
+            preconditioner: Preconditioner::Auto,
+            nonnegative: true,
+            start: None,
+            tol_kkt: 1e-8,
+            max_iterations: None,
+            memory_limit: None,
+            trace: false,
+            checkpoint: None,
+            callback: None,
+        }
+    }
+
+    /// The published setting: L-BFGS-B from W = 0 with memory 6, at most 600 iterations, and a stopping
+    /// rule that ends far from the optimum (a relative decrease of 4.4·10⁻⁶): part of what regularises
+    /// the published results may be this.
+    #[must_use]
+    pub fn reference_2016() -> Self {
+        Self { solver: Solver::LBFGSB_2016, max_iterations: Some(600), ..Self::new() }
+    }
+
+    /// λ, of which the objective takes λ n_inj/n_x.
+    #[must_use]
+    pub fn lambda(self, lambda: f64) -> Self {
+        Self { strength: Strength::Lambda(lambda), ..self }
+    }
+
+    /// λ' itself, not scaled by n_inj/n_x.
+    #[must_use]
+    pub fn lambda_eff(self, lambda_eff: f64) -> Self {
+        Self { strength: Strength::Effective(lambda_eff), ..self }
+    }
+
+    /// What minimises the objective.
+    #[must_use]
+    pub fn solver(self, solver: Solver) -> Self {
+        Self { solver, ..self }
+    }
+
+    /// What steers the conjugate gradients.
+    #[must_use]
+    pub fn preconditioner(self, preconditioner: Preconditioner) -> Self {
+        Self { preconditioner, ..self }
+    }
+
+    /// Whether W ≥ 0 is asked for; else W may have any sign (the generalised Sylvester equation).
+    #[must_use]
+    pub fn nonnegative(self, nonnegative: bool) -> Self {
+        Self { nonnegative, ..self }
+    }
+
+    /// Starts from `w`, targets × sources, which must be feasible.
+    #[must_use]
+    pub fn warm_start(self, w: FullWeights) -> Self {
+        Self { start: Some(w), ..self }
+    }
+
+    /// The relative residual that counts as converged: max |min(W/max W, ∇f/max |∇f(0)|)|; default
+    /// 10⁻⁸.
+    #[must_use]
+    pub fn tol_kkt(self, tolerance: f64) -> Self {
+        Self { tol_kkt: tolerance, ..self }
+    }
+
+    /// No more iterations than this, of conjugate gradients over all rounds or of the first-order
+    /// solvers; default 20,000.
+    #[must_use]
+    pub fn max_iterations(self, limit: usize) -> Self {
+        Self { max_iterations: Some(limit), ..self }
+    }
+
+    /// Refuses to start where [`SplineRegression::memory_estimate`] is above this number of bytes.
+    #[must_use]
+    pub fn memory_limit(self, bytes: usize) -> Self {
+        Self { memory_limit: Some(bytes), ..self }
+    }
+
+    /// Records ‖residual‖/‖right-hand side‖ (or the objective, for first-order solvers) of every
+    /// iteration.
+    #[must_use]
+    pub fn trace(self, yes: bool) -> Self {
+        Self { trace: yes, ..self }
+    }
+
+    /// Calls `callback` after every iteration; `Break` ends the run.
+    #[must_use]
+    pub fn callback(self, callback: impl FnMut(&FitProgress) -> ControlFlow<()> + 'a) -> Self {
+        Self { callback: Some(Box::new(callback)), ..self }
+    }
+
+    /// Writes a checkpoint every `every` iterations and where the callback stops the run, atomically
+    /// (three times W, in the format that the end of the name says). The default solver only.
+    #[must_use]
+    pub fn checkpoint(self, path: impl AsRef<Path>, every: usize) -> Self {
+        Self { checkpoint: Some((path.as_ref().to_path_buf(), every.max(1))), ..self }
+    }
+
+    /// Bytes that a fit of these data will hold at once, without the data themselves.
+    #[must_use]
+    pub fn memory_estimate(&self, data: &TracingData) -> usize {
+        let (ny, nx, ne) = (data.targets(), data.sources(), data.experiments());
+        let entries = ny.saturating_mul(nx);
+        let vectors = match self.solver {
+            Solver::ActiveSetPcg { .. } => entries.saturating_mul(5 * 8 + 1),
+            Solver::Lbfgsb { memory, .. } => {
+                entries.saturating_mul(8).saturating_mul(2 * memory + 6)
+            }
+            Solver::AcceleratedPg => entries.saturating_mul(8 * 6),
+        };
+        let modes = match self.preconditioner {
+            _ if !matches!(self.solver, Solver::ActiveSetPcg { .. }) => 0,
+            Preconditioner::None => 0,
+            Preconditioner::LowModes { modes, .. } => modes.min(ny.max(nx)),
+            Preconditioner::Auto if ny.max(nx) > super::preconditioner::FEW => {
+                super::preconditioner::MODES.min(ny.max(nx))
+            }
+            _ => ny.max(nx),
+        };
+        let saved = if self.checkpoint.is_some() { entries.saturating_mul(3 * 8 + 1) } else { 0 };
+        let steered =
+            modes.saturating_mul(2 * (ny + nx) + 2 * modes + ne * ne + ne).saturating_mul(8);
+        vectors.saturating_add(steered).saturating_add(saved).saturating_add(2 * 8 * ny * ne)
+    }
+
+    fn prepare<'d>(
+        &self,
+        data: &'d TracingData,
+        lx: &'d SmoothingOperator,
+        ly: &'d SmoothingOperator,
+    ) -> Result<SplineObjective<'d>> {
+        check_operators(data, lx, ly)?;
+        let lambda_eff = self.strength.effective(data)?;
+        if !(self.tol_kkt > 0.0 && self.tol_kkt.is_finite()) {
+            return Err(Error::range("tol_kkt", "a positive finite number", self.tol_kkt));
+        }
+        if self.max_iterations == Some(0) {
+            return Err(Error::range("max_iterations", "at least 1", 0));
+        }
+        let required = self.memory_estimate(data);
+        if let Some(limit) = self.memory_limit
+            && required > limit
+        {
+            return Err(Error::Memory { what: "weights and solver".to_owned(), required, limit });
+        }
+        if let Some(start) = &self.start {
+            check_start(start, data, self.nonnegative)?;
+        }
+        SplineObjective::new(data, lx, ly, lambda_eff)
+    }
+
+    /// Fits W to `data` with the Laplacians of the source voxels and of the target voxels.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for operators or a start of another size; [`Error::Range`] for λ, tolerances,
+    /// a start with a negative entry, operators that the preconditioner cannot use, and where there
+    /// is no memory; [`Error::Memory`] above the limit. An iteration limit is a [`Status`].
+    pub fn fit(
+        self,
+        data: &TracingData,
+        lx: &SmoothingOperator,
+        ly: &SmoothingOperator,
+    ) -> Result<Connectome> {
+        let objective = self.prepare(data, lx, ly)?;
+        self.run(objective, None)
+    }
+
+    /// Goes on from a checkpoint that a fit with the same settings and data has written, to the same
+    /// bits.
+    ///
+    /// # Errors
+    /// Those of [`SplineRegression::fit`], and a file that is not a checkpoint of this problem.
+    pub fn resume(
+        self,
+        path: impl AsRef<Path>,
+        data: &TracingData,
+        lx: &SmoothingOperator,
+        ly: &SmoothingOperator,
+    ) -> Result<Connectome> {
+        let objective = self.prepare(data, lx, ly)?;
+        let state = checkpoint::read(path.as_ref(), &objective, self.nonnegative)?;
+        self.run(objective, Some(state))
+    }
+
+    fn run(mut self, objective: SplineObjective<'_>, state: Option<State>) -> Result<Connectome> {
+        let limit = self.max_iterations.unwrap_or(20_000);
+        let Solver::ActiveSetPcg { tolerance } = self.solver else {
+            if state.is_some() || self.checkpoint.is_some() {
+                let got = format!("{:?}", self.solver);
+                return Err(Error::range("solver with checkpoints", "ActiveSetPcg", got));
+            }
+            let start = self.start.take().map(|w| w.values);
+            let (signs, tolerance) = (self.nonnegative, self.tol_kkt);
+            return super::first_order::minimize(
+                objective,
+                self.solver,
+                signs,
+                tolerance,
+                limit,
+                start,
+                self.trace,
+                self.callback,
+            );
+        };
+        let tolerance = tolerance.unwrap_or(1e-3 * self.tol_kkt);
+        if !(tolerance > 0.0 && tolerance < 1.0) {
+            return Err(Error::range(
+                "tolerance of the linear systems",
+                "above 0, below 1",
+                tolerance,
+            ));
+        }
+        let inverse = Inverse::new(self.preconditioner, &objective)?;
+        let start = self.start.take().map(|w| w.values);
+        let mut search = match state {
+            Some(state) => {
+                ActiveSet::resume(objective, &inverse, self.nonnegative, tolerance, state)?
+            }
+            None => ActiveSet::new(objective, &inverse, self.nonnegative, tolerance, start)?,
+        };
+        let mut trace = Vec::new();
+        let status = loop {
+            if search.state.iterations >= limit {
+                break Status::IterationLimit;
+            }
+            match search.advance() {
+                Pause::Done => break Status::Converged,
+                Pause::Stagnated => break Status::Stalled,
+                Pause::Step => (),
+            }
+            let residual = search.residual();
+            let iterations = search.state.iterations;
+            if self.trace {
+                trace.push(TracePoint { iteration: iterations, value: residual });
+            }
+            let progress = FitProgress {
+                iterations,
+                rounds: search.state.rounds,
+                active: search.state.active.count(),
+                residual,
+                objective: None,
+            };
+            let stop =
+                self.callback.as_mut().is_some_and(|callback| callback(&progress).is_break());
+            if let Some((path, every)) = &self.checkpoint
+                && (stop || iterations.is_multiple_of(*every))
+            {
+                checkpoint::write(path, &objective, self.nonnegative, &search.state)?;
+            }
+            if stop {
+                break Status::Interrupted;
+            }
+        };
+        let State { x, r, p, iterations, rounds, .. } = search.into_state();
+        let counters = Counters { iterations, rounds, status, trace };
+        finish(&objective, self.nonnegative, self.tol_kkt, x, [r, p], counters)
+    }
+}
+
+/// What a solver counted.
+pub(super) struct Counters {
+    pub iterations: usize,
+    pub rounds: usize,
+    pub status: Status,
+    pub trace: Vec<TracePoint>,
+}
+
+/// Clips W, recomputes everything that is reported, and judges it.
+pub(super) fn finish(
+    objective: &SplineObjective<'_>,
+    nonnegative: bool,
+    tol_kkt: f64,
+    mut x: Vec<f64>,
+    [mut g, mut s]: [Vec<f64>; 2],
+    counters: Counters,
+) -> Result<Connectome> {
+    objective.right_hand_side(&mut g);
+    let gradient_size = 2.0 * entries::largest(&g);
+    if nonnegative {
+        entries::clip(&mut x);
+    }
+    let value = objective.gradient_in(&x, &mut s, &mut g);
+    drop(s);
+    let one_if_zero = |x: f64| if x > 0.0 { x } else { 1.0 };
+    let (kkt, kkt_relative) = if nonnegative {
+        let (a, b) = (one_if_zero(entries::extremes(&x).0), one_if_zero(gradient_size));
+        (entries::kkt(&x, &g, 1.0, 1.0), entries::kkt(&x, &g, a, b))
+    } else {
+        let largest = entries::largest(&g);
+        (largest, largest / one_if_zero(gradient_size))
+    };
+    let status = match counters.status {
+        Status::Converged | Status::Stalled if kkt_relative <= tol_kkt => Status::Converged,
+        Status::Converged => Status::Stalled,
+        other => other,
+    };
+    Ok(Connectome {
+        n_active: entries::count_zeros(&x),
+        weights: Weights::Full(FullWeights { values: x, targets: objective.data.targets() }),
+        objective: value.objective,
+        loss: value.loss,
+        penalty: value.penalty,
+        lambda_eff: objective.lambda_eff,
+        kkt,
+        kkt_relative,
+        iterations: counters.iterations,
+        rounds: counters.rounds,
+        status,
+        trace: counters.trace,
+        labels: objective.data.labels().clone(),
+    })
+}
+
+fn check_start(start: &FullWeights, data: &TracingData, nonnegative: bool) -> Result<()> {
+    let (expected, got) = ((data.targets(), data.sources()), (start.targets(), start.sources()));
+    if expected != got {
+        return Err(Error::shape("start", expected, got));
+    }
+    let negative = |i: usize| {
+        let place = (i % start.targets, i / start.targets);
+        Error::range("start", "numbers from 0", format!("{} at {place:?}", start.values[i]))
+    };
+    match start.values.iter().position(|w| *w < 0.0) {
+        Some(i) if nonnegative => Err(negative(i)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,137 @@
+//! The dimension from the distances to the first k neighbours.
+
+use super::estimate::Estimate;
+use super::table::{check, refuse_zeros};
+use crate::neighbors::Neighbors;
+use crate::{Error, Result};
+
+/// How the estimates of all points become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Combine {
+    /// Harmonic mean: the likelihood of one dimension for all points (MacKay and Ghahramani).
+    #[default]
+    Harmonic,
+    /// Arithmetic mean (Levina and Bickel): larger, by a factor of about 1 + 1/k.
+    Arithmetic,
+    /// Median.
+    Median,
+}
+
+/// Maximum likelihood of the dimension at each point, m_k = (k − 1)/Σ_{j<k} ln(T_k/T_j), combined
+/// over points and averaged over k.
+///
+/// Needs k neighbours a point. O(n k) for each k.
+///
+/// Source: Levina, Bickel, NIPS 2004; MacKay, Ghahramani, note of 2005 for [`Combine::Harmonic`].
+///
+/// ```
+/// use hesse::dimension::MaximumLikelihood;
+/// use hesse::faer::Mat;
+/// use hesse::neighbors::Knn;
+///
+/// let line = Mat::from_fn(200, 3, |i, j| ((i * i) as f64).sqrt() * [1.0, 2.0, -1.0][j]);
+/// let table = Knn::new(10).build(line.as_ref())?;
+/// let dimension = MaximumLikelihood::new(10).fit(&table)?;
+/// assert!((dimension.value - 1.0).abs() < 0.5);
+/// # Ok::<(), hesse::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaximumLikelihood {
+    smallest: usize,
+    largest: usize,
+    combine: Combine,
+    unbiased: bool,
+}
+
+impl MaximumLikelihood {
+    /// From the first k neighbours, k ≥ 2; combined by the harmonic mean.
+    #[must_use]
+    pub fn new(k: usize) -> Self {
+        Self { smallest: k, largest: k, combine: Combine::default(), unbiased: false }
+    }
+
+    /// Averaged over k from `smallest` to `largest`, both included: 10 to 20 in the paper.
+    #[must_use]
+    pub fn over(smallest: usize, largest: usize) -> Self {
+        Self { smallest, largest, ..Self::new(smallest) }
+    }
+
+    /// How the estimates of all points become one.
+    #[must_use]
+    pub fn combine(self, combine: Combine) -> Self {
+        Self { combine, ..self }
+    }
+
+    /// k − 2 instead of k − 1 in the numerator: unbiased at each point. Needs k ≥ 3.
+    #[must_use]
+    pub fn unbiased(self) -> Self {
+        Self { unbiased: true, ..self }
+    }
+
+    /// The dimension.
+    ///
+    /// # Errors
+    /// A table of queries or of fewer neighbours, k < 2 (unbiased: 3), copies, or distances that
+    /// determine no dimension, as on a grid where all k are the same.
+    pub fn fit(&self, table: &Neighbors) -> Result<Estimate> {
+        self.check(table)?;
+        let n = table.len();
+        let count = (self.largest - self.smallest + 1) as f64;
+        let sum: f64 = (self.smallest..=self.largest)
+            .map(|k| match self.combine {
+                // Averaging inverses: a point with all distances the same counts as 1/∞.
+                Combine::Harmonic => {
+                    n as f64 / (0..n).map(|i| self.inverse(table, i, k)).sum::<f64>()
+                }
+                Combine::Arithmetic => {
+                    (0..n).map(|i| 1.0 / self.inverse(table, i, k)).sum::<f64>() / n as f64
+                }
+                Combine::Median => {
+                    let mut values: Vec<f64> =
+                        (0..n).map(|i| 1.0 / self.inverse(table, i, k)).collect();
+                    values.sort_unstable_by(f64::total_cmp);
+                    if n % 2 == 1 {
+                        values[n / 2]
+                    } else {
+                        0.5 * values[n / 2 - 1] + 0.5 * values[n / 2]
+                    }
+                }
+            })
+            .sum();
+        Estimate::new(sum / count, None, n, n)
+    }
+
+    /// The estimate at each point, averaged over k; infinite where all distances are the same.
+    ///
+    /// # Errors
+    /// As [`MaximumLikelihood::fit`].
+    pub fn pointwise(&self, table: &Neighbors) -> Result<Vec<f64>> {
+        self.check(table)?;
+        let count = (self.largest - self.smallest + 1) as f64;
+        let at = |i: usize| {
+            let sum: f64 =
+                (self.smallest..=self.largest).map(|k| 1.0 / self.inverse(table, i, k)).sum();
+            sum / count
+        };
+        Ok((0..table.len()).map(at).collect())
+    }
+
+    fn check(&self, table: &Neighbors) -> Result<()> {
+        let fewest = if self.unbiased { 3 } else { 2 };
+        if self.smallest < fewest || self.largest < self.smallest {
+            let expected = format!("ascending from {fewest} or more");
+            let got = format!("{} to {}", self.smallest, self.largest);
+            return Err(Error::range("neighbours k", expected, got));
+        }
+        check(table, self.largest)?;
+        refuse_zeros(table, 1)
+    }
+
+    /// 1/m_k at point i.
+    fn inverse(&self, table: &Neighbors, i: usize, k: usize) -> f64 {
+        let row = table.distances(i);
+        let sum: f64 = row[..k - 1].iter().map(|t| (row[k - 1] / t).ln()).sum();
+        sum / (k - if self.unbiased { 2 } else { 1 }) as f64
+    }
+}

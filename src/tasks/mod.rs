@@ -1,0 +1,3 @@
+//! Synthetic data and tasks with a known answer.
+
+pub mod tracing_toys;

@@ -1,0 +1,10 @@
+//! Smooth nonnegative connectivity from incomplete tracing data.
+
+mod bad_input;
+mod cortex;
+mod full;
+mod golden;
+mod identities;
+mod low_rank;
+mod objective;
+mod selection;
