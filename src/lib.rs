@@ -4,11 +4,13 @@
 //!
 //! | Room | What it computes |
 //! |---|---|
+//! | [`connectome`] | connectivity between voxels from tracing experiments |
 //! | [`dimension`] | how many dimensions points occupy |
 //! | [`flatness`] | how the sharpness of a network bounds the sensitivity of its representations |
 //! | [`krylov`] | what can be learned of an operator that can only be multiplied with vectors |
 //! | [`neighbors`] | exact nearest neighbours, their graphs and geodesics |
 //! | [`parallel`] | work in fixed shards, results in a fixed order: the same bits for any number of threads |
+//! | [`optimize`] | minima: gradient descent and its kin, nonnegative least squares, L-BFGS-B over boxes |
 //! | [`statistics`] | ranks and correlations with their intervals, spectra of covariances, participation ratios |
 //! | [`Error`] | what is wrong with an input: the thing, what was expected, what came |
 //! | [`Isa`], [`Real`] | the instruction set of the kernels, and the two storage types |

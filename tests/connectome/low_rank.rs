@@ -150,6 +150,8 @@ fn greedy_corrections_come_near_the_toy_s_unconstrained_optimum() {
     let golden = Golden::read("toy1d");
     let data = golden.data("");
     let l = path(200);
+    // The published algorithm is said to come within 5 % at rank 20; here the gap is 6.6 % there, since each
+    // pair of vectors is only as good as its alternating sweeps, and 5 % at rank 26.
     let fit = GreedyLowRank::new().lambda(100.0).max_rank(26).fit(&data, &l, &l).unwrap();
     let optimum = golden.scalar("unconstrained_f");
     assert!(fit.connectome.objective >= optimum * (1.0 - 1e-9));

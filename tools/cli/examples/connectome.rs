@@ -4,7 +4,7 @@
 //! cortex at 100 µm. Fits P1 and prints wall time, memory and what came out.
 //!
 //! ```sh
-//! cargo run --release --example connectome -- [tolerance] [modes] [voxels] [--reference]
+//! cargo run --release -p hesse-cli --example connectome -- [tolerance] [modes] [voxels] [--reference]
 //! ```
 //!
 //! `tolerance` is ‖residual‖/‖right-hand side‖ of the last linear systems. With `--reference` the fit goes
