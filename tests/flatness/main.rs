@@ -1,6 +1,7 @@
 //! Sharpness and feature-space measures against references, properties, and naive passes.
 
 mod bounds;
+mod convolution;
 mod errors;
 mod golden;
 #[path = "../npz/mod.rs"]

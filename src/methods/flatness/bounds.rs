@@ -9,8 +9,9 @@ use crate::{Error, Result};
 /// ‖∂f/∂W‖_F = ‖δ‖_F ‖x‖ fails because positions may cancel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConvBound {
-    /// ‖K‖_F √positions and the gradient of the shared kernel: the reference code's convention. Not a
-    /// theorem: a 1 × 1 kernel with a readout orthogonal to the input violates it.
+    /// ‖K‖_F √positions and the gradient of the shared kernel, ‖W‖_F of dense layers: the reference
+    /// code's convention for convolutional networks. Not a theorem where weights are shared: a 1 × 1
+    /// kernel with a readout orthogonal to the input violates it.
     ReferenceCode,
     /// ‖T(K)‖₂ of the unrolled map and ‖δ‖_F ‖x‖ in the place of the gradient: a theorem about the
     /// network whose copies of the kernel are free.
@@ -404,7 +405,7 @@ impl<'a> Bounds<'a> {
 }
 
 fn norm_of(layer: &LayerGeometry, convention: ConvBound) -> Result<f64> {
-    if layer.shares_weights() && convention == ConvBound::ReferenceCode {
+    if convention == ConvBound::ReferenceCode {
         return Ok(layer.weight_frobenius * (layer.positions as f64).sqrt());
     }
     layer.weight_norm.ok_or_else(|| {
