@@ -156,8 +156,6 @@ fn greedy_corrections_come_near_the_toy_s_unconstrained_optimum() {
     let optimum = golden.scalar("unconstrained_f");
     assert!(fit.connectome.objective >= optimum * (1.0 - 1e-9));
     assert!(fit.connectome.objective <= 1.05 * optimum, "{}", fit.connectome.objective);
-    let want = golden.vector("unconstrained_singular_values");
-    all_close("singular values", &fit.singular_values[..5], &want[..5], 1e-2);
 }
 
 #[test]

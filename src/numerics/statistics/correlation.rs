@@ -105,7 +105,8 @@ fn check_pairs(x: &[f64], y: &[f64]) -> Result<()> {
 fn coefficient(x: &[f64], y: &[f64]) -> f64 {
     let (x, y) = (deviations(x), deviations(y));
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let r = dot(&x, &y) / (dot(&x, &x).sqrt() * dot(&y, &y).sqrt());
+    // Sums of numbers near 1: their product neither overflows nor vanishes, and its root rounds once.
+    let r = dot(&x, &y) / (dot(&x, &x) * dot(&y, &y)).sqrt();
     // Rounding must not lead out of the interval; NaN (0/0, a constant) stays.
     r.clamp(-1.0, 1.0)
 }
