@@ -44,3 +44,11 @@ where
         None => unreachable!("`Real` is sealed: f32 or f64"),
     }
 }
+
+/// The closure itself. An attribute on a closure is only allowed on an argument, and a closure over
+/// vectors needs `#[inline(always)]`: left on its own it is compiled for the baseline instruction
+/// set, and every vector operation in it becomes a call.
+#[inline(always)]
+pub(crate) fn inlined<F>(closure: F) -> F {
+    closure
+}

@@ -27,7 +27,7 @@ use pulp::{Simd, WithSimd};
 
 pub use gradients::{layer_norm_gradient, layer_norm_gradient_tangent};
 
-use crate::compiled::dispatch;
+use crate::compiled::{dispatch, inlined};
 use crate::elementary::Lane;
 use crate::row::{Row, RowMut, WideSum};
 use crate::{Isa, Real};
@@ -430,10 +430,13 @@ impl<T: Real> WithSimd for Adjoint<'_, T> {
         for (b, ((x, y_error), x_error)) in rows.enumerate() {
             let standardized = Standardized::<T, S>::new(simd, statistics, b);
             let (x, y_error) = (Row::new(simd, x), Row::new(simd, y_error));
-            let g = |i: usize| match &scale {
-                Some(scale) => y_error.at(i) * scale.at(i),
-                None => y_error.at(i),
-            };
+            let g = inlined(
+                #[inline(always)]
+                |i: usize| match &scale {
+                    Some(scale) => y_error.at(i) * scale.at(i),
+                    None => y_error.at(i),
+                },
+            );
             let (mut sum, mut product) = (WideSum::new(simd), WideSum::new(simd));
             for i in 0..x.vectors() {
                 sum.add(g(i));
@@ -484,23 +487,26 @@ impl<T: Real> WithSimd for AdjointTangent<'_, T> {
             let x_tangent = kept.x_tangent.map(|t| Row::new(simd, &t[of_row(t)]));
             let u = Row::new(simd, u);
             // x̂, x̂', g and ġ of a vector. Lanes behind the end are 0 in g and ġ.
-            let terms = |i: usize| {
-                let hat = standardized.of(x.at(i));
-                let hat_tangent = match &x_tangent {
-                    Some(t) => tangent.of(t.at(i), hat),
-                    None => splat(simd, 0.0),
-                };
-                let (y_error, u) = (y_error.at(i), u.at(i));
-                let (mut g, mut g_tangent) = (y_error, u);
-                if let Some(scale) = &scale {
-                    g = g * scale.at(i);
-                    g_tangent = g_tangent * scale.at(i);
-                }
-                if let Some(scale) = &scale_tangent {
-                    g_tangent = y_error.mul_add(scale.at(i), g_tangent);
-                }
-                (hat, hat_tangent, g, g_tangent)
-            };
+            let terms = inlined(
+                #[inline(always)]
+                |i: usize| {
+                    let hat = standardized.of(x.at(i));
+                    let hat_tangent = match &x_tangent {
+                        Some(t) => tangent.of(t.at(i), hat),
+                        None => splat(simd, 0.0),
+                    };
+                    let (y_error, u) = (y_error.at(i), u.at(i));
+                    let (mut g, mut g_tangent) = (y_error, u);
+                    if let Some(scale) = &scale {
+                        g = g * scale.at(i);
+                        g_tangent = g_tangent * scale.at(i);
+                    }
+                    if let Some(scale) = &scale_tangent {
+                        g_tangent = y_error.mul_add(scale.at(i), g_tangent);
+                    }
+                    (hat, hat_tangent, g, g_tangent)
+                },
+            );
             let (mut sum, mut product) = (WideSum::new(simd), WideSum::new(simd));
             for i in 0..x.vectors() {
                 let (hat, hat_tangent, g, g_tangent) = terms(i);

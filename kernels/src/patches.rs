@@ -278,13 +278,18 @@ impl<T: Real> Read<'_, T> {
         let Self { stage, staged, patches, columns, first } = self;
         let (run, rows) = (stage.window.outputs()[1], stage.rows.len());
         let step = stage.window.stride()[0] * stage.row();
-        stage.taps(columns, first, |from, to| {
-            let to = &mut patches[to..][..rows * run];
-            let from = &staged[from..][..(rows - 1) * step + run];
-            for (to, from) in to.chunks_exact_mut(run).zip(from.chunks(step)) {
-                copy_pieces::<T, N>(&from[..run], to);
-            }
-        });
+        stage.taps(
+            columns,
+            first,
+            #[inline(always)]
+            |from, to| {
+                let to = &mut patches[to..][..rows * run];
+                let from = &staged[from..][..(rows - 1) * step + run];
+                for (to, from) in to.chunks_exact_mut(run).zip(from.chunks(step)) {
+                    copy_pieces::<T, N>(&from[..run], to);
+                }
+            },
+        );
     }
 }
 
@@ -363,12 +368,17 @@ impl<T: Real> WithSimd for Add<'_, T> {
         let Self { stage, patches, columns, first, staged } = self;
         let (run, rows) = (stage.window.outputs()[1], stage.rows.len());
         let step = stage.window.stride()[0] * stage.row();
-        stage.taps(columns, first, |to, from| {
-            let from = &patches[from..][..rows * run];
-            let to = &mut staged[to..][..(rows - 1) * step + run];
-            for (from, to) in from.chunks_exact(run).zip(to.chunks_mut(step)) {
-                add_run(from, &mut to[..run]);
-            }
-        });
+        stage.taps(
+            columns,
+            first,
+            #[inline(always)]
+            |to, from| {
+                let from = &patches[from..][..rows * run];
+                let to = &mut staged[to..][..(rows - 1) * step + run];
+                for (from, to) in from.chunks_exact(run).zip(to.chunks_mut(step)) {
+                    add_run(from, &mut to[..run]);
+                }
+            },
+        );
     }
 }

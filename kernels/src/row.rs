@@ -5,6 +5,15 @@ use pulp::Simd;
 use crate::Real;
 use crate::elementary::Lane;
 
+/// The first vector of `x`, filled up with zeros where `x` is shorter. A whole vector is one load.
+#[inline(always)]
+pub(crate) fn first_vector<T: Real, S: Simd>(simd: S, x: &[T]) -> T::Vector<S> {
+    match T::as_simd::<S>(x).0.first() {
+        Some(vector) => *vector,
+        None => T::partial_load(simd, x),
+    }
+}
+
 /// A row to read.
 pub(crate) struct Row<'a, T: Real, S: Simd> {
     simd: S,

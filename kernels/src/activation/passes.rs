@@ -3,8 +3,9 @@
 
 use pulp::{Simd, WithSimd};
 
-use crate::compiled::dispatch;
+use crate::compiled::{dispatch, inlined};
 use crate::lanes::Lanes;
+use crate::row::first_vector;
 use crate::{Isa, Real};
 
 /// Rows of `h` elements and the tangents that belong to each.
@@ -336,10 +337,13 @@ fn strip<T: Real, S: Simd, const N: usize>(
     out: &mut [T],
 ) {
     let lanes = T::lanes::<S>();
-    let piece = |row: &[T], i: usize| {
-        let row = &row[i * lanes..];
-        T::widen(simd, T::partial_load(simd, &row[..row.len().min(lanes)]))
-    };
+    let piece = inlined(
+        #[inline(always)]
+        |row: &[T], i: usize| {
+            let row = &row[i * lanes..];
+            T::widen(simd, first_vector(simd, &row[..row.len().min(lanes)]))
+        },
+    );
     let zero = [[simd.splat_f64s(0.0); 2]; N];
     let mut total = zero;
     for block in u.chunks(64 * columns) {

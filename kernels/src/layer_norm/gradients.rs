@@ -3,8 +3,9 @@
 use pulp::{Simd, WithSimd};
 
 use super::{Kept, STATISTICS, Standardized, StandardizedTangent, rows};
-use crate::compiled::dispatch;
+use crate::compiled::{dispatch, inlined};
 use crate::elementary::Lane;
+use crate::row::first_vector;
 use crate::{Isa, Real};
 
 /// γ̄ += Σ ȳ∘x̂ and β̄ += Σ ȳ over rows, in `f64`.
@@ -95,16 +96,22 @@ impl<T: Real> Gradient<'_, T> {
     #[inline(always)]
     fn strip<S: Simd, const N: usize>(&mut self, simd: S, start: usize, end: usize) {
         let (columns, lanes) = (self.columns, T::lanes::<S>());
-        let piece = |x: &[T], row: usize, i: usize| {
-            let first = start + i * lanes;
-            let x = &x[row * columns + first..row * columns + end.min(first + lanes)];
-            Lane::<T, S>::new(simd, T::partial_load(simd, x))
-        };
+        let piece = inlined(
+            #[inline(always)]
+            |x: &[T], row: usize, i: usize| {
+                let first = start + i * lanes;
+                let x = &x[row * columns + first..row * columns + end.min(first + lanes)];
+                Lane::<T, S>::new(simd, first_vector(simd, x))
+            },
+        );
         let zero = [[simd.splat_f64s(0.0); 2]; N];
         let (mut scale, mut shift) = (zero, zero);
-        let add = |sum: &mut [S::f64s; 2], x: [S::f64s; 2]| {
-            *sum = [simd.add_f64s(sum[0], x[0]), simd.add_f64s(sum[1], x[1])];
-        };
+        let add = inlined(
+            #[inline(always)]
+            |sum: &mut [S::f64s; 2], x: [S::f64s; 2]| {
+                *sum = [simd.add_f64s(sum[0], x[0]), simd.add_f64s(sum[1], x[1])];
+            },
+        );
         let rows = self.x.len() / columns;
         for block in (0..rows).step_by(BLOCK) {
             let (mut block_scale, mut block_shift) = (zero, zero);

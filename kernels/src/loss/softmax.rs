@@ -10,6 +10,7 @@ use pulp::{Simd, WithSimd};
 use super::sum::CompensatedSum;
 use crate::compiled::dispatch;
 use crate::elementary::{Lane, exp_lane};
+use crate::row::first_vector;
 use crate::{Isa, Real};
 
 /// What the outputs of a classifier should be.
@@ -183,23 +184,27 @@ impl<T: Real> CrossEntropy<'_, T> {
         let r = first_largest(simd, f);
         let largest = Lane::<T, S>::new(simd, T::splat(simd, f[r]));
         let mut sum = [simd.splat_f64s(0.0); 2];
-        pieces::<T, S>(f.len(), |range| {
-            let x = Lane::new(simd, T::partial_load(simd, &f[range.clone()]));
-            let mut e = exp_lane(x - largest);
-            if range.contains(&r) || range.len() < T::lanes::<S>() {
-                let mut lanes = [T::ZERO; MOST_LANES];
-                let lanes = &mut lanes[..range.len()];
-                T::partial_store(simd, lanes, e.get());
-                if let Some(lane) = r.checked_sub(range.start).and_then(|i| lanes.get_mut(i)) {
-                    *lane = T::ZERO;
+        pieces::<T, S>(
+            f.len(),
+            #[inline(always)]
+            |range| {
+                let x = Lane::new(simd, first_vector(simd, &f[range.clone()]));
+                let mut e = exp_lane(x - largest);
+                if range.contains(&r) || range.len() < T::lanes::<S>() {
+                    let mut lanes = [T::ZERO; MOST_LANES];
+                    let lanes = &mut lanes[..range.len()];
+                    T::partial_store(simd, lanes, e.get());
+                    if let Some(lane) = r.checked_sub(range.start).and_then(|i| lanes.get_mut(i)) {
+                        *lane = T::ZERO;
+                    }
+                    e = Lane::new(simd, first_vector(simd, lanes));
                 }
-                e = Lane::new(simd, T::partial_load(simd, lanes));
-            }
-            accumulate(simd, &mut sum, e);
-            if let Some(store) = store.as_mut() {
-                T::partial_store(simd, &mut store[range], e.get());
-            }
-        });
+                accumulate(simd, &mut sum, e);
+                if let Some(store) = store.as_mut() {
+                    T::partial_store(simd, &mut store[range], e.get());
+                }
+            },
+        );
         let top = if f[r].is_finite() { 1.0 } else { f64::NAN };
         Row { r, others: total(simd, sum), top }
     }
@@ -210,14 +215,18 @@ impl<T: Real> CrossEntropy<'_, T> {
         let largest = Lane::<T, S>::new(simd, T::splat(simd, f[r]));
         let mut cost = [simd.splat_f64s(0.0); 2];
         let mut mass = cost;
-        pieces::<T, S>(f.len(), |range| {
-            let f = Lane::new(simd, T::partial_load(simd, &f[range.clone()]));
-            let t = Lane::<T, S>::new(simd, T::partial_load(simd, &t[range]));
-            let zero = t.splat(0.0);
-            // A class that is not wanted costs nothing, even at −∞.
-            accumulate(simd, &mut cost, t.equal(zero).select(zero, t * (largest - f)));
-            accumulate(simd, &mut mass, t);
-        });
+        pieces::<T, S>(
+            f.len(),
+            #[inline(always)]
+            |range| {
+                let f = Lane::new(simd, first_vector(simd, &f[range.clone()]));
+                let t = Lane::<T, S>::new(simd, first_vector(simd, &t[range]));
+                let zero = t.splat(0.0);
+                // A class that is not wanted costs nothing, even at −∞.
+                accumulate(simd, &mut cost, t.equal(zero).select(zero, t * (largest - f)));
+                accumulate(simd, &mut mass, t);
+            },
+        );
         (total(simd, cost), total(simd, mass))
     }
 
@@ -225,11 +234,15 @@ impl<T: Real> CrossEntropy<'_, T> {
     #[inline(always)]
     fn scaled<S: Simd>(simd: S, x: &mut [T], factor: f64, row: &Row) {
         let scale = Lane::<T, S>::new(simd, T::splat(simd, T::from_f64(factor)));
-        pieces::<T, S>(x.len(), |range| {
-            let x = &mut x[range];
-            let product = Lane::new(simd, T::partial_load(simd, x)) * scale;
-            T::partial_store(simd, x, product.get());
-        });
+        pieces::<T, S>(
+            x.len(),
+            #[inline(always)]
+            |range| {
+                let x = &mut x[range];
+                let product = Lane::new(simd, first_vector(simd, x)) * scale;
+                T::partial_store(simd, x, product.get());
+            },
+        );
         x[row.r] = T::from_f64(factor * row.top);
     }
 }
@@ -284,12 +297,16 @@ impl<T: Real> WithSimd for CrossEntropy<'_, T> {
                             T::splat(simd, T::from_f64(factor * mass / normalizer)),
                         );
                         let factor = share.splat(factor);
-                        pieces::<T, S>(classes, |range| {
-                            let t = Lane::new(simd, T::partial_load(simd, &t[range.clone()]));
-                            let g = &mut g[range];
-                            let e = Lane::new(simd, T::partial_load(simd, g));
-                            T::partial_store(simd, g, (e * share - factor * t).get());
-                        });
+                        pieces::<T, S>(
+                            classes,
+                            #[inline(always)]
+                            |range| {
+                                let t = Lane::new(simd, first_vector(simd, &t[range.clone()]));
+                                let g = &mut g[range];
+                                let e = Lane::new(simd, first_vector(simd, g));
+                                T::partial_store(simd, g, (e * share - factor * t).get());
+                            },
+                        );
                         g[row.r] = T::ZERO;
                         let others: f64 = g.iter().map(|g| g.to_f64()).sum();
                         // NaN where the largest logit is no finite number, else −Σ.
@@ -326,19 +343,27 @@ impl<T: Real> WithSimd for Curvature<'_, T> {
                 let reference = Lane::<T, S>::new(simd, T::splat(simd, v[r]));
                 let mut sum = [simd.splat_f64s(0.0); 2];
                 // The term of r itself is p_r·0, and that of lanes behind the end 0·(0 − v_r).
-                pieces::<T, S>(classes, |range| {
-                    let p = Lane::new(simd, T::partial_load(simd, &p[range.clone()]));
-                    let v = Lane::new(simd, T::partial_load(simd, &v[range]));
-                    accumulate(simd, &mut sum, p * (v - reference));
-                });
+                pieces::<T, S>(
+                    classes,
+                    #[inline(always)]
+                    |range| {
+                        let p = Lane::new(simd, first_vector(simd, &p[range.clone()]));
+                        let v = Lane::new(simd, first_vector(simd, &v[range]));
+                        accumulate(simd, &mut sum, p * (v - reference));
+                    },
+                );
                 let mean = reference.splat(total(simd, sum));
-                pieces::<T, S>(classes, |range| {
-                    let p = Lane::new(simd, T::partial_load(simd, &p[range.clone()]));
-                    let v = &mut v[range];
-                    let x = Lane::new(simd, T::partial_load(simd, v));
-                    let product = factor * (p * ((x - reference) - mean));
-                    T::partial_store(simd, v, product.get());
-                });
+                pieces::<T, S>(
+                    classes,
+                    #[inline(always)]
+                    |range| {
+                        let p = Lane::new(simd, first_vector(simd, &p[range.clone()]));
+                        let v = &mut v[range];
+                        let x = Lane::new(simd, first_vector(simd, v));
+                        let product = factor * (p * ((x - reference) - mean));
+                        T::partial_store(simd, v, product.get());
+                    },
+                );
             }
         }
     }

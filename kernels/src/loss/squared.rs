@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::sum::CompensatedSum;
-use crate::compiled::dispatch;
+use crate::compiled::{dispatch, inlined};
 use crate::elementary::Lane;
 use crate::{Isa, Real};
 
@@ -91,15 +91,18 @@ fn squared_row<T: Real, S: Simd>(
 ) -> f64 {
     let factor = Lane::<T, S>::new(simd, factor);
     let mut sum = [simd.splat_f64s(0.0); 2];
-    let mut add = |f: T::Vector<S>, y: T::Vector<S>| {
-        // In `f64`, where the difference of two `f32` loses nothing that matters.
-        let (wide_f, wide_y) = (T::widen(simd, f), T::widen(simd, y));
-        for i in 0..T::wide::<S>() {
-            let d = simd.sub_f64s(wide_f[i], wide_y[i]);
-            sum[i] = simd.mul_add_e_f64s(d, d, sum[i]);
-        }
-        ((Lane::<T, S>::new(simd, f) - Lane::new(simd, y)) * factor).get()
-    };
+    let mut add = inlined(
+        #[inline(always)]
+        |f: T::Vector<S>, y: T::Vector<S>| {
+            // In `f64`, where the difference of two `f32` loses nothing that matters.
+            let (wide_f, wide_y) = (T::widen(simd, f), T::widen(simd, y));
+            for i in 0..T::wide::<S>() {
+                let d = simd.sub_f64s(wide_f[i], wide_y[i]);
+                sum[i] = simd.mul_add_e_f64s(d, d, sum[i]);
+            }
+            ((Lane::<T, S>::new(simd, f) - Lane::new(simd, y)) * factor).get()
+        },
+    );
     let (f, f_tail) = T::as_simd::<S>(f);
     let (y, y_tail) = T::as_simd::<S>(y);
     let load = |x: &[T]| T::partial_load(simd, x);

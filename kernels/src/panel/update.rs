@@ -4,6 +4,7 @@ use pulp::Simd;
 
 use super::{Panel, prefetch};
 use crate::Real;
+use crate::compiled::inlined;
 
 /// Elements of the tile of C, on the stack.
 pub(super) const SCRATCH: usize = 16 * 1024;
@@ -145,8 +146,11 @@ fn rows<T: Real, S: Simd, const D: usize, const W: usize, const U: usize>(
     let full = rows / lanes;
     let mut r = 0;
     while r + U <= full {
-        // SAFETY: r + u < full, the number of whole vectors in every column.
-        let load = |i: usize, u: usize| unsafe { *body[i].get_unchecked(r + u) };
+        let load = inlined(
+            #[inline(always)]
+            // SAFETY: r + u < full, the number of whole vectors in every column.
+            |i: usize, u: usize| unsafe { *body[i].get_unchecked(r + u) },
+        );
         // SAFETY: r + U <= vectors, and C has been checked to hold that many.
         unsafe { tile::<T, S, D, W, U>(simd, &mut c, r, load, h) };
         for next in next {
@@ -158,9 +162,12 @@ fn rows<T: Real, S: Simd, const D: usize, const W: usize, const U: usize>(
     }
     for r in r..vectors {
         // The lanes behind the end of C are scratch.
-        let load = |i: usize, _| {
-            if r < full { body[i][r] } else { T::partial_load(simd, &v[i][full * lanes..]) }
-        };
+        let load = inlined(
+            #[inline(always)]
+            |i: usize, _| {
+                if r < full { body[i][r] } else { T::partial_load(simd, &v[i][full * lanes..]) }
+            },
+        );
         // SAFETY: r < vectors, and C has been checked to hold that many.
         unsafe { tile::<T, S, D, W, 1>(simd, &mut c, r, load, h) };
     }

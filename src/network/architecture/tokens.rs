@@ -111,8 +111,9 @@ impl VisionTransformer {
         }
     }
 
-    /// Its layers. The class token is taken before the last normalisation, which is per token, so
-    /// that the others need none.
+    /// Its layers. The class token is taken as soon as nothing mixes tokens any more, before the
+    /// perceptron of the last block, which the others then do not pay for: the same function and
+    /// parameters in the same order, and a ninth fewer flops of the six blocks of [`Self::tiny`].
     #[must_use]
     pub fn architecture(&self) -> Architecture {
         let mut network = Architecture::new(self.image).layer(LayerSpec::PatchEmbedding {
@@ -125,21 +126,29 @@ impl VisionTransformer {
             network = network.layer(LayerSpec::ClassToken {});
         }
         network = network.layer(LayerSpec::PositionalEmbedding {});
-        if self.depth > 0 {
-            let block = LayerSpec::transformer_block(
-                self.width,
-                self.heads,
-                self.hidden,
-                self.activation,
-                AttentionMask::None,
-            );
-            network = network.layer(LayerSpec::Repeat { times: self.depth, layers: block.into() });
-        }
-        let (first, mean) =
-            (LayerSpec::Slice { first: 0, shape: vec![self.width] }, LayerSpec::MeanTokens {});
-        let network = match self.class_token {
-            true => network.layer(first).layer_norm(),
-            false => network.layer_norm().layer(mean),
+        let block = LayerSpec::transformer_block(
+            self.width,
+            self.heads,
+            self.hidden,
+            self.activation,
+            AttentionMask::None,
+        );
+        let repeat = |times: usize, network: Architecture| match times {
+            0 => network,
+            times => network.layer(LayerSpec::Repeat { times, layers: block.to_vec() }),
+        };
+        let network = if self.class_token {
+            let first = LayerSpec::Slice { first: 0, shape: vec![self.width] };
+            match self.depth {
+                0 => network.layer(first),
+                depth => {
+                    let [attention, perceptron] = block.clone();
+                    repeat(depth - 1, network).layers([attention, first, perceptron])
+                }
+            }
+            .layer_norm()
+        } else {
+            repeat(self.depth, network).layer_norm().layer(LayerSpec::MeanTokens {})
         };
         network.dense(self.classes, Activation::Identity)
     }
