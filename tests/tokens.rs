@@ -117,6 +117,27 @@ fn architectures() -> Vec<(&'static str, Architecture)> {
                 .layer(dense(3)),
         ),
         (
+            "only the first tokens ask",
+            Architecture::new([4, 6])
+                .residual_with_shortcut(
+                    vec![
+                        norm(1, true),
+                        dense(18),
+                        LayerSpec::Attention {
+                            heads: 2,
+                            mask: AttentionMask::None,
+                            memory: 0,
+                            tokens: 2,
+                        },
+                        dense(6),
+                    ],
+                    vec![LayerSpec::Slice { first: 0, shape: vec![2, 6] }],
+                )
+                .layers(LayerSpec::self_attention(6, 3, AttentionMask::Causal))
+                .flatten()
+                .dense(3, Activation::Identity),
+        ),
+        (
             "mean over tokens",
             Architecture::new([3, 4])
                 .layer(LayerSpec::PositionalEmbedding {})
@@ -369,6 +390,43 @@ fn vision_transformers_have_as_many_parameters_as_they_should() {
     assert_eq!(count(&mean), patches + 64 * 192 + 6 * block + head);
 }
 
+/// The last block of a vision transformer computes what the class token needs and nothing else.
+#[test]
+fn the_class_token_alone_goes_through_the_end_of_a_transformer() {
+    let vit = VisionTransformer {
+        image: [2, 4, 6],
+        patch: 2,
+        width: 6,
+        depth: 2,
+        heads: 3,
+        hidden: 7,
+        classes: 3,
+        ..VisionTransformer::tiny()
+    };
+    let short = vit.architecture();
+    let mut whole = Architecture::new(short.input.clone()).layers(short.layers[..3].to_vec());
+    for _ in 0..2 {
+        let none = AttentionMask::None;
+        whole = whole.layers(LayerSpec::transformer_block(6, 3, 7, vit.activation, none));
+    }
+    let slice = LayerSpec::Slice { first: 0, shape: vec![6] };
+    let whole = whole.layer(slice).layer_norm().layer(dense(3)).build::<f64>().unwrap();
+    let short = short.build::<f64>().unwrap();
+    assert_eq!(short.parameter_count(), whole.parameter_count());
+
+    let theta = normals(5, whole.parameter_count());
+    let direction = normals(6, theta.len());
+    let of = |network: &Network<f64>| {
+        let data = dataset(network, Loss::CrossEntropy, 4, 7);
+        let objective = Objective::new(network, &data, Loss::CrossEntropy).unwrap();
+        let point = objective.at(&theta).unwrap();
+        (point.gradient().to_vec(), products(&point.hessian(), &direction))
+    };
+    let ((gradient, product), (want_gradient, want_product)) = (of(&short), of(&whole));
+    assert!(relative(&gradient, &want_gradient) <= 1e-13);
+    assert!(relative(&product, &want_product) <= 1e-12);
+}
+
 #[test]
 fn bad_architectures_are_named() {
     let text = |a: Architecture| a.build::<f64>().unwrap_err().to_string();
@@ -401,6 +459,12 @@ fn bad_architectures_are_named() {
         attention(&[4, 12], 2, AttentionMask::Allowed(vec![true; 12])),
         "attention: elements of the mask, queries × keys: expected 16, got 12"
     );
+    let asking = |tokens| {
+        let mask = AttentionMask::None;
+        let layer = LayerSpec::Attention { heads: 2, mask, memory: 0, tokens };
+        text(Architecture::new([4, 12]).layer(layer))
+    };
+    assert_eq!(asking(5), "attention: queries: expected 1 to 4 tokens, got 5");
     let norm = |axes, epsilon| {
         text(Architecture::new([4, 3]).layer(LayerSpec::LayerNorm { axes, epsilon, affine: true }))
     };

@@ -104,6 +104,30 @@ macro_rules! forward {
     )*};
 }
 
+// `neg`, `abs` and `select` of `pulp` call each other's defaults, which are not always inlined and then
+// run on the baseline instruction set; these are bits.
+macro_rules! by_bits {
+    ($Mask:ident, $Vector:ident, $select:ident, $sign:expr) => {
+        #[inline(always)]
+        fn neg<S: Simd>(simd: S, a: S::$Vector) -> S::$Vector {
+            let flipped =
+                Self::xor_bits(simd, Self::to_bits_v(simd, a), Self::splat_bits(simd, $sign));
+            Self::from_bits_v::<S>(simd, flipped)
+        }
+        #[inline(always)]
+        fn abs<S: Simd>(simd: S, a: S::$Vector) -> S::$Vector {
+            let cleared =
+                Self::and_bits(simd, Self::to_bits_v(simd, a), Self::splat_bits(simd, $sign - 1));
+            Self::from_bits_v::<S>(simd, cleared)
+        }
+        #[inline(always)]
+        fn select<S: Simd>(simd: S, mask: S::$Mask, a: S::$Vector, b: S::$Vector) -> S::$Vector {
+            let (a, b) = (Self::to_bits_v(simd, a), Self::to_bits_v(simd, b));
+            Self::from_bits_v::<S>(simd, simd.$select(mask, a, b))
+        }
+    };
+}
+
 macro_rules! forward_bits {
     ($($name:ident => $pulp:ident;)*) => {$(
         #[inline(always)]
@@ -156,18 +180,13 @@ impl Lanes for f32 {
         mul => mul_f32s(a, b) -> Vector;
         div => div_f32s(a, b) -> Vector;
         sqrt => sqrt_f32s(a) -> Vector;
-        neg => neg_f32s(a) -> Vector;
-        abs => abs_f32s(a) -> Vector;
         mul_add => mul_add_e_f32s(a, b, c) -> Vector;
         neg_mul_add => negate_mul_add_e_f32s(a, b, c) -> Vector;
         less_than => less_than_f32s(a, b) -> Mask;
         less_equal => less_than_or_equal_f32s(a, b) -> Mask;
         equal => equal_f32s(a, b) -> Mask;
     }
-    #[inline(always)]
-    fn select<S: Simd>(simd: S, mask: S::m32s, a: S::f32s, b: S::f32s) -> S::f32s {
-        simd.select_f32s(mask, a, b)
-    }
+    by_bits! { m32s, f32s, select_u32s, 1 << 31 }
     #[inline(always)]
     fn any<S: Simd>(simd: S, mask: S::m32s) -> bool {
         simd.first_true_m32s(mask) < S::F32_LANES
@@ -257,18 +276,13 @@ impl Lanes for f64 {
         mul => mul_f64s(a, b) -> Vector;
         div => div_f64s(a, b) -> Vector;
         sqrt => sqrt_f64s(a) -> Vector;
-        neg => neg_f64s(a) -> Vector;
-        abs => abs_f64s(a) -> Vector;
         mul_add => mul_add_e_f64s(a, b, c) -> Vector;
         neg_mul_add => negate_mul_add_e_f64s(a, b, c) -> Vector;
         less_than => less_than_f64s(a, b) -> Mask;
         less_equal => less_than_or_equal_f64s(a, b) -> Mask;
         equal => equal_f64s(a, b) -> Mask;
     }
-    #[inline(always)]
-    fn select<S: Simd>(simd: S, mask: S::m64s, a: S::f64s, b: S::f64s) -> S::f64s {
-        simd.select_f64s(mask, a, b)
-    }
+    by_bits! { m64s, f64s, select_u64s, 1 << 63 }
     #[inline(always)]
     fn any<S: Simd>(simd: S, mask: S::m64s) -> bool {
         simd.first_true_m64s(mask) < S::F64_LANES

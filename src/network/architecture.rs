@@ -166,7 +166,7 @@ pub enum LayerSpec {
         #[serde(default = "yes")]
         affine: bool,
     },
-    /// [`Attention`]; cross attention where there are tokens of a memory.
+    /// [`Attention`]; cross attention where there are tokens of a memory, else self attention.
     Attention {
         /// Number of heads.
         heads: usize,
@@ -176,7 +176,8 @@ pub enum LayerSpec {
         /// Tokens of the memory, none for self attention.
         #[serde(default, skip_serializing_if = "is_zero")]
         memory: usize,
-        /// Tokens that attend to the memory.
+        /// Tokens that attend to the memory; of a self attention, the first tokens, which alone ask,
+        /// or all where none are given.
         #[serde(default, skip_serializing_if = "is_zero")]
         tokens: usize,
     },
@@ -548,8 +549,10 @@ fn compose<T: Real>(input: &[usize], specs: &[LayerSpec]) -> Result<Sequential<T
             LayerSpec::LayerNorm { axes, epsilon, affine } => {
                 Box::new(LayerNorm::new(shape)?.axes(*axes)?.epsilon(*epsilon)?.affine(*affine))
             }
-            LayerSpec::Attention { heads, mask, memory: 0, tokens: 0 } => {
-                Box::new(Attention::new(shape, *heads)?.mask(mask.clone())?)
+            LayerSpec::Attention { heads, mask, memory: 0, tokens } => {
+                let layer = Attention::new(shape, *heads)?;
+                let layer = if *tokens > 0 { layer.queries(*tokens)? } else { layer };
+                Box::new(layer.mask(mask.clone())?)
             }
             LayerSpec::Attention { heads, mask, memory, tokens } => {
                 let rows = memory.saturating_mul(2).saturating_add(*tokens).max(1);

@@ -30,7 +30,8 @@ pub enum AttentionMask {
 /// without parameters: projections before and after it are [`super::Dense`] layers on tokens.
 ///
 /// *Self attention*, [`Attention::new`]: input `[tokens, 3·width]`, a token's features being its
-/// query, key and value side by side, each with head after head; output `[tokens, width]`.
+/// query, key and value side by side, each with head after head; output `[tokens, width]`, or fewer
+/// tokens where only the first ones ask ([`Attention::queries`]).
 ///
 /// *Cross attention*, [`Attention::cross`]: the input holds keys and values of `memory` tokens,
 /// `[memory, 2·width]`, and behind them the queries, `[tokens, width]`; output `[tokens, width]`.
@@ -136,6 +137,29 @@ impl Attention {
         })
     }
 
+    /// Lets only the first `tokens` tokens of a self attention ask; the output is `[tokens, width]`.
+    /// So the last block of a network that reads a class token pays for that token alone. Before
+    /// [`Attention::mask`], whose rows are the queries.
+    ///
+    /// # Errors
+    /// No token, or more than there are; a cross attention.
+    pub fn queries(mut self, tokens: usize) -> Result<Self> {
+        let all = self.heads.key.rows;
+        if self.heads.query.first != 0 {
+            return Err(Error::not_applicable(
+                "attention: some queries",
+                "self attention",
+                "cross attention, which is given its queries",
+            ));
+        }
+        if tokens == 0 || tokens > all {
+            return Err(Error::range("attention: queries", format!("1 to {all} tokens"), tokens));
+        }
+        self.heads.query.rows = tokens;
+        self.output_shape[0] = tokens;
+        Ok(self)
+    }
+
     /// Limits the keys of each query.
     ///
     /// # Errors
@@ -173,6 +197,13 @@ impl Attention {
 
     fn inputs(&self) -> usize {
         features(&self.input_shape)
+    }
+
+    /// The errors of inputs that are not read ← 0, before the others are written.
+    fn clear_unread<T: Real>(&self, input_error: &mut [T]) {
+        if self.heads.query.rows < self.heads.key.rows && self.heads.query.first == 0 {
+            input_error.fill(T::ZERO);
+        }
     }
 
     fn outputs(&self) -> usize {
@@ -299,6 +330,7 @@ impl<T: Real> Layer<T> for Attention {
             let x = &pass.input[b * self.inputs()..][..self.inputs()];
             let error = &output_error[row * self.outputs()..][..self.outputs()];
             let input_error = &mut input_error[row * self.inputs()..][..self.inputs()];
+            self.clear_unread(input_error);
             for h in 0..heads.heads {
                 let at = b * heads.heads + h;
                 let probabilities = &pass.state.array(PROBABILITIES)[at * block..][..block];
@@ -338,6 +370,7 @@ impl<T: Real> Layer<T> for Attention {
             let error = &errors.array(ERROR)[b * self.outputs()..][..self.outputs()];
             let error_dot = &output_error[row * self.outputs()..][..self.outputs()];
             let input_error = &mut input_error[row * self.inputs()..][..self.inputs()];
+            self.clear_unread(input_error);
             for h in 0..heads.heads {
                 let at = b * heads.heads + h;
                 let probabilities = &pass.state.array(PROBABILITIES)[at * block..][..block];

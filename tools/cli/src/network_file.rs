@@ -146,15 +146,15 @@ fn walk(
                 count(parameters, &[2, product(&last)?])?;
             }
             LayerSpec::Attention { heads, memory, tokens, .. } => {
+                let all = shape.first().copied().unwrap_or(0);
                 let (queries, keys) = match (memory, tokens) {
-                    (0, 0) => {
-                        (shape.first().copied().unwrap_or(0), shape.first().copied().unwrap_or(0))
-                    }
+                    (0, 0) => (all, all),
+                    (0, first) => (*first, all),
                     _ => (*tokens, *memory),
                 };
                 product(&[*heads, queries, keys])?;
                 let rows = match memory {
-                    0 => 3 * queries,
+                    0 => product(&[3, all])?,
                     _ => product(&[2, keys])?.saturating_add(queries),
                 };
                 shape = vec![queries, product(&shape)? / rows.max(1)];
