@@ -11,8 +11,9 @@ use crate::{Error, Real, Result};
 
 /// Bytes that the widest stack of a shard may take.
 const WIDEST_STACK: usize = 2 << 20;
-/// Most samples of a shard.
-const MOST_SAMPLES: usize = 64;
+/// Rows of a stack from which on products of matrices run at their full rate; more only keep other
+/// threads waiting.
+const ROWS: usize = 96;
 
 /// What an observer of a shard gives back, and the error at the network's inputs.
 pub(crate) trait StackObserver<T: Real>: Observer<T> {
@@ -28,22 +29,22 @@ impl<T: Real> Network<T> {
     /// Pulls the N unit cotangents of the outputs back for every sample, all of them in one stack,
     /// and shows every layer with parameters to the observer of the shard.
     ///
-    /// A shard's size depends on the network alone. Memory of a thread: the stacks of a shard, of the
+    /// The arguments are those of [`check_stack`](Self::check_stack). A shard's size depends on the
+    /// network alone. Memory of a thread: the stacks of a shard, of the
     /// widest layer at most max(2 MiB, that of one sample), a handful at a time.
     pub(crate) fn observe_jacobians<O: StackObserver<T>>(
         &self,
         parameters: &[T],
         inputs: &[T],
         observer: impl Fn(Range<usize>) -> O + Sync + Send,
-    ) -> Result<Vec<O::Output>> {
-        self.check_stack(parameters, inputs)?;
+    ) -> Vec<O::Output> {
         let features = self.inputs();
         let shards = parallel::shards(inputs.len() / features, self.stack_samples());
-        Ok(parallel::map(shards.len(), |s| {
+        parallel::map(shards.len(), |s| {
             let range = shards[s].clone();
             let input = &inputs[range.start * features..range.end * features];
             self.observe_shard(parameters, input, observer(range))
-        }))
+        })
     }
 
     /// Checks what [`observe_jacobians`](Self::observe_jacobians) is given.
@@ -68,7 +69,7 @@ impl<T: Real> Network<T> {
         let layers = self.layers().layers().iter();
         let widest = layers.map(|l| features(l.output_shape())).fold(self.inputs(), usize::max);
         let bytes = widest.saturating_mul(self.outputs()).saturating_mul(size_of::<T>());
-        (WIDEST_STACK / bytes.max(1)).clamp(1, MOST_SAMPLES)
+        (WIDEST_STACK / bytes.max(1)).min(ROWS.div_ceil(self.outputs())).max(1)
     }
 
     fn observe_shard<O: StackObserver<T>>(

@@ -132,7 +132,7 @@ impl<'a, T: Real> Geometry<'a, T> {
                 others: Vec::new(),
                 first: Vec::new(),
                 failure: None,
-            })?;
+            });
         let mut report = GeometryReport {
             samples: self.inputs.len() / network.inputs(),
             parameters: self.parameters.len(),

@@ -260,6 +260,11 @@ impl<T: Real> Layer<T> for Convolution {
         arrays * self.features()
     }
 
+    fn multiplications(&self) -> usize {
+        let bias = if self.bias { self.shape.outputs } else { 0 };
+        (self.weights() + bias) * self.window.positions()
+    }
+
     fn forward(
         &self,
         parameters: &[T],

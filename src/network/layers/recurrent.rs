@@ -8,7 +8,7 @@ use hesse_kernels::gemm::gemm;
 
 use crate::network::Initializer;
 use crate::network::layer::{
-    Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent, features,
+    Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent, features, parameter_count,
 };
 use crate::{Error, Isa, Real, Result};
 use products::{rows, rows_mut};
@@ -185,6 +185,10 @@ impl<T: Real> Layer<T> for Recurrent {
             (_, true) => 5,
         };
         self.steps * (self.inputs + arrays * self.units)
+    }
+
+    fn multiplications(&self) -> usize {
+        self.steps * parameter_count(&Layer::<T>::parameters(self))
     }
 
     fn forward(
