@@ -73,6 +73,8 @@ pub trait Lanes: sealed::Sealed + Sized + Copy + 'static {
 
     /// Whether the mask holds in any lane.
     fn any<S: Simd>(simd: S, mask: Self::Mask<S>) -> bool;
+    /// Bit i says whether the mask holds in lane i.
+    fn mask_bits<S: Simd>(simd: S, mask: Self::Mask<S>) -> u32;
 
     fn to_bits_v<S: Simd>(simd: S, a: Self::Vector<S>) -> Self::Bits<S>;
     fn from_bits_v<S: Simd>(simd: S, a: Self::Bits<S>) -> Self::Vector<S>;
@@ -192,6 +194,10 @@ impl Lanes for f32 {
         simd.first_true_m32s(mask) < S::F32_LANES
     }
     #[inline(always)]
+    fn mask_bits<S: Simd>(simd: S, mask: S::m32s) -> u32 {
+        missing::bits_of_m32s(simd, mask)
+    }
+    #[inline(always)]
     fn to_bits_v<S: Simd>(simd: S, a: S::f32s) -> S::u32s {
         simd.transmute_u32s_f32s(a)
     }
@@ -286,6 +292,10 @@ impl Lanes for f64 {
     #[inline(always)]
     fn any<S: Simd>(simd: S, mask: S::m64s) -> bool {
         simd.first_true_m64s(mask) < S::F64_LANES
+    }
+    #[inline(always)]
+    fn mask_bits<S: Simd>(simd: S, mask: S::m64s) -> u32 {
+        missing::bits_of_m64s(simd, mask)
     }
     #[inline(always)]
     fn to_bits_v<S: Simd>(simd: S, a: S::f64s) -> S::u64s {

@@ -1,4 +1,5 @@
-//! Vector operations that `pulp` does not have: conversion between `f32` and `f64`, and shifts.
+//! Vector operations that `pulp` does not have: conversion between `f32` and `f64`, shifts,
+//! and masks as bits.
 //!
 //! Each has the machine instruction for the instruction sets that it names, and a loop over lanes
 //! for the others, which the compiler turns into vector code where it can.
@@ -112,6 +113,42 @@ pub(crate) fn widen<S: Simd>(simd: S, a: S::f32s) -> [S::f64s; 2] {
         *to = f64::from(from);
     }
     out
+}
+
+/// Bit i of the result is lane i of the mask.
+#[inline(always)]
+pub(crate) fn bits_of_m32s<S: Simd>(simd: S, mask: S::m32s) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use pulp::{b16, m32x8, x86::V3};
+        if let Some(b16(bits)) = cast(mask) {
+            return u32::from(bits);
+        }
+        if let (Some(s), Some(mask)) = (cast::<S, V3>(simd), cast::<_, m32x8>(mask)) {
+            return s.avx._mm256_movemask_ps(pulp::cast(mask)).cast_unsigned();
+        }
+    }
+    let ones = simd.select_u32s(mask, simd.splat_u32s(1), simd.splat_u32s(0));
+    let lanes = bytemuck::cast_slice::<S::u32s, u32>(core::slice::from_ref(&ones));
+    lanes.iter().rev().fold(0, |bits, lane| bits << 1 | lane)
+}
+
+/// As [`bits_of_m32s`].
+#[inline(always)]
+pub(crate) fn bits_of_m64s<S: Simd>(simd: S, mask: S::m64s) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use pulp::{b8, m64x4, x86::V3};
+        if let Some(b8(bits)) = cast(mask) {
+            return u32::from(bits);
+        }
+        if let (Some(s), Some(mask)) = (cast::<S, V3>(simd), cast::<_, m64x4>(mask)) {
+            return s.avx._mm256_movemask_pd(pulp::cast(mask)).cast_unsigned();
+        }
+    }
+    let ones = simd.select_u64s(mask, simd.splat_u64s(1), simd.splat_u64s(0));
+    let lanes = bytemuck::cast_slice::<S::u64s, u64>(core::slice::from_ref(&ones));
+    lanes.iter().rev().fold(0, |bits, lane| bits << 1 | u32::from(*lane != 0))
 }
 
 /// Inverse of [`widen`], rounded to nearest.

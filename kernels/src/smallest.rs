@@ -5,8 +5,8 @@
 //! largest of which is the new limit. After a few tiles hardly any value passes, so a tile costs one
 //! addition and one comparison an element. Bandwidth-bound in cache.
 //!
-//! What a list holds at the end does not depend on how values were cut into tiles. NaN and +∞ are
-//! never kept.
+//! What a list holds at the end does not depend on how values were cut into tiles, unless a
+//! [quota](Lists::quota) makes it shorter. NaN and +∞ are never kept.
 
 use core::cmp::Ordering;
 
@@ -41,6 +41,9 @@ pub struct Lists<'a, T> {
     counts: &'a mut [u32],
     limits: &'a mut [T],
     keep: usize,
+    /// Entries that a cut leaves, and the number at which a list is cut.
+    quota: usize,
+    full: usize,
     room: usize,
 }
 
@@ -65,7 +68,22 @@ impl<'a, T: Real> Lists<'a, T> {
             counts.iter().all(|&count| (count as usize) < room),
             "lists: a count beyond {room}"
         );
-        Self { entries, counts, limits, keep, room }
+        Self { entries, counts, limits, keep, quota: keep, full: room, room }
+    }
+
+    /// Cuts lists to `quota` entries, at most those to keep, and as soon as they have about twice as
+    /// many: for values in random order, of which no more than `quota` of those offered so far are
+    /// expected among the smallest of all. Lists stay short and limits low from the start. A list
+    /// may then end with fewer entries than are to be kept; its limit still says below which value
+    /// nothing is missing.
+    ///
+    /// # Panics
+    /// For a quota of 0.
+    #[must_use]
+    pub fn quota(self, quota: usize) -> Self {
+        assert!(quota > 0, "lists: expected a positive quota");
+        let quota = quota.min(self.keep);
+        Self { quota, full: self.room.min(2 * quota + 8).max(quota + 1), ..self }
     }
 
     /// Number of lists.
@@ -84,6 +102,7 @@ impl<'a, T: Real> Lists<'a, T> {
     /// nothing that was left out lies below: +∞ if nothing was left out.
     pub fn finish(&mut self, list: usize) -> (&[Entry<T>], T) {
         if self.counts[list] as usize > self.keep {
+            self.quota = self.keep;
             self.cut(list);
         }
         let start = list * self.room;
@@ -98,8 +117,40 @@ impl<'a, T: Real> Lists<'a, T> {
         let count = self.counts[list] as usize;
         self.entries[list * self.room + count] = Entry { value, index };
         self.counts[list] += 1;
-        if count + 1 == self.room {
+        if count + 1 >= self.full {
             self.cut(list);
+        }
+    }
+
+    /// Appends the elements of a row, with their shifts, whose bit is set and which still lie below
+    /// the limit, and returns the limit.
+    #[inline(never)]
+    fn push_row(
+        &mut self,
+        list: usize,
+        elements: &[T],
+        shift: &[T],
+        mut below: u32,
+        first: u32,
+    ) -> T {
+        while below != 0 {
+            let lane = below.trailing_zeros();
+            below &= below - 1;
+            let value = elements[lane as usize] + shift[lane as usize];
+            if value < self.limits[list] {
+                self.push(list, value, first + lane);
+            }
+        }
+        self.limits[list]
+    }
+
+    /// Appends the elements whose bit is set to the lists from `first` on.
+    #[inline(never)]
+    fn push_column(&mut self, first: usize, elements: &[T], shift: T, mut below: u32, index: u32) {
+        while below != 0 {
+            let lane = below.trailing_zeros() as usize;
+            below &= below - 1;
+            self.push(first + lane, elements[lane] + shift, index);
         }
     }
 
@@ -107,11 +158,11 @@ impl<'a, T: Real> Lists<'a, T> {
     #[cold]
     #[inline(never)]
     fn cut(&mut self, list: usize) {
-        let (start, keep) = (list * self.room, self.keep);
+        let (start, quota) = (list * self.room, self.quota);
         let entries = &mut self.entries[start..start + self.counts[list] as usize];
-        let (_, last, _) = entries.select_nth_unstable_by(keep - 1, Entry::order);
+        let (_, last, _) = entries.select_nth_unstable_by(quota - 1, Entry::order);
         self.limits[list] = last.value;
-        self.counts[list] = keep as u32;
+        self.counts[list] = quota as u32;
     }
 }
 
@@ -154,8 +205,8 @@ pub fn offer_columns<T: Real>(
 }
 
 fn reborrow<'a, T>(lists: &'a mut Lists<'_, T>) -> Lists<'a, T> {
-    let Lists { entries, counts, limits, keep, room } = lists;
-    Lists { entries, counts, limits, keep: *keep, room: *room }
+    let Lists { entries, counts, limits, keep, quota, full, room } = lists;
+    Lists { entries, counts, limits, keep: *keep, quota: *quota, full: *full, room: *room }
 }
 
 struct Offer<'a, T> {
@@ -182,20 +233,20 @@ impl<T: Real> Offer<'_, T> {
         if shift.is_empty() {
             return;
         }
-        for (list, row) in tile.chunks_exact(shift.len()).enumerate() {
-            let (row, tail) = T::as_simd::<S>(row);
-            let mut limit = T::splat(simd, lists.limits[list]);
-            for (v, (&g, &s)) in row.iter().zip(shifts).enumerate() {
-                let value = <T as Lanes>::add(simd, g, s);
-                if T::any(simd, T::less_than(simd, value, limit)) {
-                    let index = first + (v * T::lanes::<S>()) as u32;
-                    for (value, index) in T::as_lanes::<S>(&value).iter().zip(index..) {
-                        if *value < lists.limits[list] {
-                            lists.push(list, *value, index);
-                        }
-                    }
-                    limit = T::splat(simd, lists.limits[list]);
+        for (list, elements) in tile.chunks_exact(shift.len()).enumerate() {
+            let (row, tail) = T::as_simd::<S>(elements);
+            let mut limit = lists.limits[list];
+            let mut v = 0;
+            loop {
+                let (passed, below) = until_below(simd, &row[v..], &shifts[v..], limit);
+                v += passed;
+                if below == 0 {
+                    break;
                 }
+                let start = v * T::lanes::<S>();
+                let index = first + start as u32;
+                limit = lists.push_row(list, &elements[start..], &shift[start..], below, index);
+                v += 1;
             }
             let index = first + (row.len() * T::lanes::<S>()) as u32;
             for ((&g, &s), index) in tail.iter().zip(shift_tail).zip(index..) {
@@ -214,20 +265,19 @@ impl<T: Real> Offer<'_, T> {
             return;
         }
         let body = width / T::lanes::<S>() * T::lanes::<S>();
-        for ((row, &s), index) in tile.chunks_exact(width).zip(shift).zip(first..) {
-            let (row, tail) = T::as_simd::<S>(row);
-            let shift = T::splat(simd, s);
-            for v in 0..row.len() {
-                let value = <T as Lanes>::add(simd, row[v], shift);
-                let limit = T::as_simd::<S>(lists.limits).0[v];
-                if T::any(simd, T::less_than(simd, value, limit)) {
-                    for (value, list) in T::as_lanes::<S>(&value).iter().zip(v * T::lanes::<S>()..)
-                    {
-                        if *value < lists.limits[list] {
-                            lists.push(list, *value, index);
-                        }
-                    }
+        for ((elements, &s), index) in tile.chunks_exact(width).zip(shift).zip(first..) {
+            let (row, tail) = T::as_simd::<S>(elements);
+            let mut v = 0;
+            loop {
+                let limits = T::as_simd::<S>(lists.limits).0;
+                let (passed, below) = until_below_each(simd, &row[v..], s, &limits[v..]);
+                v += passed;
+                if below == 0 {
+                    break;
                 }
+                let start = v * T::lanes::<S>();
+                lists.push_column(start, &elements[start..], s, below, index);
+                v += 1;
             }
             for (&g, list) in tail.iter().zip(body..) {
                 if g + s < lists.limits[list] {
@@ -236,6 +286,45 @@ impl<T: Real> Offer<'_, T> {
             }
         }
     }
+}
+
+/// The number of vectors without a sum below the limit, and the lanes of the next one that are below.
+/// The vectors themselves stay in registers.
+#[inline(always)]
+fn until_below<T: Real, S: Simd>(
+    simd: S,
+    row: &[T::Vector<S>],
+    shifts: &[T::Vector<S>],
+    limit: T,
+) -> (usize, u32) {
+    let limit = T::splat(simd, limit);
+    for (v, (&g, &s)) in row.iter().zip(shifts).enumerate() {
+        let below = T::less_than(simd, <T as Lanes>::add(simd, g, s), limit);
+        let below = T::mask_bits(simd, below);
+        if below != 0 {
+            return (v, below);
+        }
+    }
+    (row.len(), 0)
+}
+
+/// As [`until_below`], with one shift and a limit for each lane.
+#[inline(always)]
+fn until_below_each<T: Real, S: Simd>(
+    simd: S,
+    row: &[T::Vector<S>],
+    shift: T,
+    limits: &[T::Vector<S>],
+) -> (usize, u32) {
+    let shift = T::splat(simd, shift);
+    for (v, (&g, &limit)) in row.iter().zip(limits).enumerate() {
+        let below = T::less_than(simd, <T as Lanes>::add(simd, g, shift), limit);
+        let below = T::mask_bits(simd, below);
+        if below != 0 {
+            return (v, below);
+        }
+    }
+    (row.len(), 0)
 }
 
 #[cfg(test)]
@@ -336,6 +425,46 @@ mod tests {
     #[test]
     fn lists_of_f64_hold_what_sorting_gives() {
         lists_hold_what_sorting_gives::<f64>();
+    }
+
+    /// With a quota a list may be short, but below its limit it has everything.
+    fn quotas_leave_nothing_out_below_the_limit<T: Real>() {
+        let (lists, n, keep) = (5, 400, 20);
+        for isa in Isa::available() {
+            for quota in [1, 3, 20, 50] {
+                let x = oracle::uniform(quota as u64, lists * n);
+                // Ties among them.
+                let x: Vec<T> = x.into_iter().map(|x| T::from_f64((300.0 * x).round())).collect();
+                let mut stored = Stored::<T>::new(lists, keep, 2 * keep);
+                for start in (0..n).step_by(50) {
+                    let tile: Vec<T> =
+                        (0..lists * 50).map(|e| x[e / 50 * n + start + e % 50]).collect();
+                    let mut view = stored.view().quota(quota);
+                    offer_rows(isa, &mut view, &tile, &[T::ZERO; 50], start as u32);
+                }
+                for list in 0..lists {
+                    let mut view = stored.view();
+                    let (got, limit) = view.finish(list);
+                    assert!(got.len() >= quota.min(keep) && got.len() <= keep);
+                    let indices: Vec<usize> = got.iter().map(|e| e.index as usize).collect();
+                    let row = &x[list * n..][..n];
+                    for (i, value) in row.iter().enumerate() {
+                        assert!(*value >= limit || indices.contains(&i), "{isa} {quota} {i}");
+                    }
+                    assert!(got.iter().all(|e| e.value == row[e.index as usize]));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn quotas_leave_nothing_out_below_the_limits_of_f32() {
+        quotas_leave_nothing_out_below_the_limit::<f32>();
+    }
+
+    #[test]
+    fn quotas_leave_nothing_out_below_the_limits_of_f64() {
+        quotas_leave_nothing_out_below_the_limit::<f64>();
     }
 
     #[test]

@@ -22,12 +22,17 @@ use hesse_kernels::level1;
 
 use super::rows::{Rows, SHARD, exponent, power_of_two};
 use crate::numerics::parallel;
+use crate::random::Stream;
 use crate::{Isa, Real};
 
 /// Points in the type of a product, with lowered norms.
 pub(super) struct Points<U> {
     /// n × d, row after row.
     pub coordinates: Vec<U>,
+    /// The row that each point is.
+    pub rows: Vec<u32>,
+    /// Where each row is.
+    pub places: Vec<u32>,
     /// Lowered squared norms.
     pub norms: Vec<f64>,
     /// The same, rounded.
@@ -79,7 +84,8 @@ impl Frame {
         1.0 / (self.scale * self.scale)
     }
 
-    /// The points in this frame.
+    /// The points in this frame, in random order (always the same): whatever the order of the rows
+    /// means, the first points are then a sample of all.
     pub fn prepare<T: Real, U: Real>(&self, points: &Rows<T>) -> Points<U> {
         let (n, d) = (points.n, points.d);
         let (u, w) = (0.5 * U::EPSILON.to_f64(), 0.5 * f64::EPSILON);
@@ -87,10 +93,14 @@ impl Frame {
         let subnormal = U::MIN_POSITIVE.to_f64() * U::EPSILON.to_f64();
         let absolute = 4.0 * (d + 4) as f64 * subnormal;
 
+        let mut rows: Vec<u32> = (0..n as u32).collect();
+        Stream::new(0, "neighbors").shuffle(&mut rows);
+        let mut places = vec![0; n];
+        rows.iter().zip(0..).for_each(|(&row, place)| places[row as usize] = place);
         let mut coordinates = vec![U::ZERO; n * d];
         parallel::for_each_piece(&mut coordinates, SHARD * d, |s, piece| {
             for (r, row) in piece.chunks_exact_mut(d).enumerate() {
-                let from = points.row(s * SHARD + r);
+                let from = points.row(rows[s * SHARD + r] as usize);
                 for ((z, x), c) in row.iter_mut().zip(from).zip(&self.centre) {
                     *z = U::from_f64((x.to_f64() - c) * self.scale);
                 }
@@ -98,9 +108,9 @@ impl Frame {
         });
         let squares = squares_from(points, &self.centre);
         let lowered = |q: f64| q * (self.scale * self.scale) * (1.0 - relative) - absolute;
-        let norms: Vec<f64> = squares.into_iter().map(lowered).collect();
+        let norms: Vec<f64> = rows.iter().map(|&row| lowered(squares[row as usize])).collect();
         let shifts = norms.iter().map(|&q| U::from_f64(q)).collect();
-        Points { coordinates, norms, shifts, d }
+        Points { coordinates, rows, places, norms, shifts, d }
     }
 }
 
@@ -161,12 +171,14 @@ mod tests {
             let frame = Frame::of(&rows, None);
             let points: Points<U> = frame.prepare(&rows);
             for i in 0..n {
+                assert_eq!(points.places[points.rows[i] as usize] as usize, i);
                 for j in 0..n {
                     let product = points.row(i).iter().zip(points.row(j));
                     let product = product.fold(U::ZERO, |sum, (a, b)| sum + *a * *b);
                     let value = U::from_f64(-2.0) * product + points.shifts[j];
                     let lower = (value.to_f64() + points.norms[i]) * frame.square_of_one();
-                    let square = squared_distance(Isa::current(), rows.row(i), rows.row(j));
+                    let [a, b] = [i, j].map(|place| rows.row(points.rows[place] as usize));
+                    let square = squared_distance(Isa::current(), a, b);
                     assert!(lower <= square, "{} {d} {i} {j}: {lower} {square}", U::NAME);
                     let size = (points.norms[i] + points.norms[j]).abs() * frame.square_of_one();
                     let slack = 4.0 * (d + 40) as f64 * U::EPSILON.to_f64() * size;

@@ -29,8 +29,18 @@ fn kept(k: usize) -> usize {
     k + (k / 4).max(12)
 }
 
+/// How many of those to keep are at most expected among the first `seen` of `n` points in random
+/// order: three standard deviations above the mean, and a few. Where more of them come first a row is
+/// searched for again.
+fn quota(k: usize, seen: usize, n: usize) -> usize {
+    let mean = kept(k) as f64 * seen as f64 / n as f64;
+    (mean + 3.0 * mean.sqrt() + 4.0).ceil() as usize
+}
+
 /// The lists of a block of rows.
 struct Block<U> {
+    /// Points offered so far.
+    seen: usize,
     entries: Vec<Entry<U>>,
     counts: Vec<u32>,
     limits: Vec<U>,
@@ -39,6 +49,7 @@ struct Block<U> {
 impl<U: Real> Block<U> {
     fn new(rows: usize, k: usize) -> Self {
         Self {
+            seen: 0,
             entries: vec![Entry::default(); rows * 2 * kept(k)],
             counts: vec![0; rows],
             limits: vec![U::INFINITY; rows],
@@ -47,6 +58,13 @@ impl<U: Real> Block<U> {
 
     fn lists(&mut self, k: usize) -> Lists<'_, U> {
         Lists::new(&mut self.entries, &mut self.counts, &mut self.limits, kept(k))
+    }
+
+    /// The lists, to be offered `count` more of `n` points.
+    fn offered(&mut self, k: usize, count: usize, n: usize) -> Lists<'_, U> {
+        self.seen += count;
+        let quota = quota(k, self.seen, n);
+        self.lists(k).quota(quota)
     }
 }
 
@@ -61,8 +79,9 @@ pub(super) fn among_themselves<T: Real, U: Real>(
     let shards = parallel::shards(points.len(), TILE);
     let blocks: Vec<Mutex<Block<U>>> =
         shards.iter().map(|rows| Mutex::new(Block::new(rows.len(), problem.k))).collect();
-    // What a list holds at the end does not depend on the order of tiles, so any thread may come
-    // first. The tiles of the diagonal come first of all: they bring the first limits.
+    // Which points a list holds at the end depends on the order of tiles, and so on threads; what a
+    // certified row is made of does not, and neither does what the search for others gives. The tiles
+    // of the diagonal come first of all: they bring the first limits.
     let tile = |buffer: &mut Vec<U>, (a, b): (usize, usize)| {
         let (rows, columns) = (shards[a].clone(), shards[b].clone());
         let tile = &mut buffer[..rows.len() * columns.len()];
@@ -75,9 +94,12 @@ pub(super) fn among_themselves<T: Real, U: Real>(
         let of = |block: usize| blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
         let (row_shifts, column_shifts) =
             (&points.shifts[rows.clone()], &points.shifts[columns.clone()]);
-        offer_rows(isa, &mut of(a).lists(problem.k), tile, column_shifts, columns.start as u32);
+        let (k, n) = (problem.k, points.len());
+        let first = columns.start as u32;
+        offer_rows(isa, &mut of(a).offered(k, columns.len(), n), tile, column_shifts, first);
         if a != b {
-            offer_columns(isa, &mut of(b).lists(problem.k), tile, row_shifts, rows.start as u32);
+            let first = rows.start as u32;
+            offer_columns(isa, &mut of(b).offered(k, rows.len(), n), tile, row_shifts, first);
         }
     };
     let pairs = pairs(shards.len());
@@ -88,10 +110,14 @@ pub(super) fn among_themselves<T: Real, U: Real>(
         let mut lists = lists.lists(problem.k);
         let rows = shards[block].clone().enumerate();
         let mut scratch = Scratch::new(problem.k);
-        rows.map(|(r, i)| scratch.rank(problem, frame, i, points.norms[i], &mut lists, r))
-            .collect::<Vec<_>>()
+        rows.map(|(r, place)| {
+            let i = points.rows[place] as usize;
+            scratch.rank(problem, frame, i, points.norms[place], &points.rows, &mut lists, r)
+        })
+        .collect::<Vec<_>>()
     });
-    ranked.into_iter().flatten().collect()
+    let mut ranked: Vec<Certified> = ranked.into_iter().flatten().collect();
+    points.places.iter().map(|&place| ranked[place as usize].take()).collect()
 }
 
 /// Every pair of blocks once, in an order in which consecutive pairs have no block in common.
@@ -117,30 +143,33 @@ pub(super) fn of_queries<T: Real, U: Real>(
     let pieces: Vec<&[u32]> = rows.chunks(TILE).collect();
     let piece = |p: usize| {
         let rows = pieces[p];
+        let place = |i: u32| queries.places[i as usize] as usize;
         let packed: Vec<U> =
-            rows.iter().flat_map(|&i| queries.row(i as usize).iter().copied()).collect();
+            rows.iter().flat_map(|&i| queries.row(place(i)).iter().copied()).collect();
         let mut block = Block::new(rows.len(), problem.k);
         let mut tile = vec![U::ZERO; rows.len() * TILE];
-        let mut lists = block.lists(problem.k);
         for columns in parallel::shards(reference.len(), TILE) {
             let tile = &mut tile[..rows.len() * columns.len()];
             let z = &reference.coordinates[columns.start * d..columns.end * d];
             product(isa, &packed, z, d, tile);
             for (row, &i) in tile.chunks_exact_mut(columns.len()).zip(rows) {
-                if let Some(own) = problem.excluded(i as usize).map(|own| own as usize)
+                let own = problem.excluded(i as usize).map(|own| reference.places[own as usize]);
+                if let Some(own) = own.map(|own| own as usize)
                     && columns.contains(&own)
                 {
                     row[own - columns.start] = U::INFINITY;
                 }
             }
             let shifts = &reference.shifts[columns.clone()];
+            let mut lists = block.offered(problem.k, columns.len(), reference.len());
             offer_rows(isa, &mut lists, tile, shifts, columns.start as u32);
         }
+        let mut lists = block.lists(problem.k);
         let mut scratch = Scratch::new(problem.k);
         let rows = rows.iter().enumerate();
         rows.map(|(r, &i)| {
-            let i = i as usize;
-            scratch.rank(problem, frame, i, queries.norms[i], &mut lists, r)
+            let norm = queries.norms[place(i)];
+            scratch.rank(problem, frame, i as usize, norm, &reference.rows, &mut lists, r)
         })
         .collect::<Vec<_>>()
     };
@@ -174,6 +203,7 @@ impl Scratch {
         frame: &Frame,
         i: usize,
         norm: f64,
+        rows: &[u32],
         lists: &mut Lists<'_, U>,
         list: usize,
     ) -> Certified {
@@ -184,7 +214,7 @@ impl Scratch {
         let lower = |value: U| (value.to_f64() + norm) * frame.square_of_one() - underflow;
         let (kept, limit) = lists.finish(list);
         self.indices.clear();
-        self.indices.extend(kept.iter().map(|entry| entry.index));
+        self.indices.extend(kept.iter().map(|entry| rows[entry.index as usize]));
         let mut nearest = Nearest::new(problem.k);
         let mut done = 0;
         while done < kept.len() && lower(kept[done].value) <= nearest.limit() {
