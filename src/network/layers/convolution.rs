@@ -8,6 +8,7 @@ use std::ops::Range;
 use hesse_kernels::activation::{self, Activation};
 use hesse_kernels::{Window, level1};
 
+use super::fused_activation::{CURVED, DELTA, FIRST, FusedActivation, SECOND};
 use super::window;
 use crate::network::layer::{Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent};
 use crate::network::{Initializer, LinearMap};
@@ -57,21 +58,13 @@ impl ConvolutionShape {
 pub struct Convolution {
     shape: ConvolutionShape,
     window: Window,
-    activation: Activation,
+    activation: FusedActivation,
     bias: bool,
     initializer: Initializer,
     input_shape: [usize; 3],
     output_shape: [usize; 3],
 }
 
-/// Slots of the state of `forward`: φ' and φ''.
-const FIRST: usize = 0;
-const SECOND: usize = 1;
-/// Slots of the errors of `adjoint`: δ = φ'∘ȳ, and c = φ''∘ȳ.
-const DELTA: usize = 0;
-const CURVATURE: usize = 1;
-/// Slot of the tangents: c∘ż.
-const CURVED: usize = 0;
 /// First slot of the buffers of a tile, in tangents and scratch.
 const BUFFERS: usize = 1;
 
@@ -107,7 +100,7 @@ impl Convolution {
         Ok(Self {
             shape,
             window,
-            activation,
+            activation: FusedActivation(activation),
             bias: true,
             initializer: Initializer::default(),
             input_shape: [channels, height, width],
@@ -161,14 +154,6 @@ impl Convolution {
 
     fn features(&self) -> usize {
         self.output_shape.iter().product()
-    }
-
-    fn linear(&self) -> bool {
-        self.activation == Activation::Identity
-    }
-
-    fn curved(&self) -> bool {
-        !self.activation.is_piecewise_linear()
     }
 
     /// Each channel of each sample ← its bias.
@@ -252,12 +237,7 @@ impl<T: Real> Layer<T> for Convolution {
     }
 
     fn kept_features(&self) -> usize {
-        let arrays = match (self.linear(), self.curved()) {
-            (true, _) => 1,
-            (_, false) => 2,
-            (_, true) => 4,
-        };
-        arrays * self.features()
+        self.activation.kept_arrays() * self.features()
     }
 
     fn multiplications(&self) -> usize {
@@ -278,8 +258,8 @@ impl<T: Real> Layer<T> for Convolution {
         // Not in the state, which is kept.
         let mut own = State::default();
         let mut buffers = Buffers::take(&mut own, 0, tiling, self);
-        let values_only = keep == Keep::Outputs || self.linear();
-        let second = !values_only && keep == Keep::SecondOrder && self.curved();
+        let values_only = keep == Keep::Outputs || self.activation.linear();
+        let second = !values_only && keep == Keep::SecondOrder && self.activation.curved();
         let length = output.len();
         let mut first = (!values_only).then(|| state.take(FIRST, length));
         let mut second = second.then(|| state.take(SECOND, length));
@@ -296,10 +276,10 @@ impl<T: Real> Layer<T> for Convolution {
             }
             let z = &mut output[range.clone()];
             match &mut first {
-                None => activation::bias_activation(isa, self.activation, None, z),
+                None => activation::bias_activation(isa, self.activation.0, None, z),
                 Some(first) => activation::bias_activation_derivatives(
                     isa,
-                    self.activation,
+                    self.activation.0,
                     None,
                     z,
                     &mut first[range.clone()],
@@ -319,13 +299,13 @@ impl<T: Real> Layer<T> for Convolution {
         let isa = Isa::current();
         if pass.input_tangent.is_none() && pass.directions.is_none() {
             output_tangent.fill(T::ZERO);
-            if self.curved() && pass.errors.is_some() {
+            if self.activation.curved() && pass.errors.is_some() {
                 tangents.buffer(CURVED, output_tangent.len()).fill(T::ZERO);
             }
             return;
         }
-        let curvature = pass.errors.filter(|_| self.curved()).map(|errors| errors.array(CURVATURE));
-        let first = (!self.linear()).then(|| pass.state.array(FIRST));
+        let curvature = self.activation.curvature(pass.errors);
+        let first = self.activation.first(pass.state);
         // ż is needed beside ẏ only where it enters the adjoint's tangent.
         let mut own = curvature.map(|_| tangents.take(CURVED, output_tangent.len()));
         let tiling = Tiling::new::<T>(self);
@@ -385,23 +365,8 @@ impl<T: Real> Layer<T> for Convolution {
         errors: Option<&mut State<T>>,
         scratch: &mut State<T>,
     ) {
-        let isa = Isa::current();
-        let first = pass.state.array(FIRST);
         let length = output_error.len() / pass.count;
-        match errors {
-            Some(errors) => {
-                if self.curved() {
-                    let curvature = errors.buffer(CURVATURE, length);
-                    curvature.copy_from_slice(pass.state.array(SECOND));
-                    activation::adjoint_epilogue(isa, first, Some(curvature), output_error);
-                } else if !self.linear() {
-                    activation::scale_rows(isa, length, 1, first, output_error);
-                }
-                errors.buffer(DELTA, length).copy_from_slice(output_error);
-            }
-            None if self.linear() => {}
-            None => activation::scale_rows(isa, length, pass.count, first, output_error),
-        }
+        self.activation.adjoint(pass.state, pass.count, output_error, errors);
         if let Some(gradient) = &mut gradient {
             for (k, delta) in output_error.chunks_exact(length).enumerate() {
                 self.add_bias_gradient(delta, gradient.get_mut(k));
@@ -450,14 +415,14 @@ impl<T: Real> Layer<T> for Convolution {
         let isa = Isa::current();
         let delta = errors.array(DELTA);
         let length = delta.len();
-        let first = (!self.linear()).then(|| pass.state.array(FIRST));
+        let first = self.activation.first(pass.state);
         let tiling = Tiling::new::<T>(self);
         let mut buffers = Buffers::take(tangents, BUFFERS, tiling, self);
         let width = pass.input.len();
         let mut sums = WeightSums::new(self, length / self.features(), pass.count);
         for (samples, range) in self.blocks(tiling, length / self.features()) {
             for (k, u) in output_error.chunks_exact_mut(length).enumerate() {
-                let curved = self.curved().then(|| {
+                let curved = self.activation.curved().then(|| {
                     &tangents.array(CURVED)[k * length + range.start..k * length + range.end]
                 });
                 let first = first.map(|first| &first[range.clone()]);

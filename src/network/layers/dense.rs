@@ -3,6 +3,7 @@
 use hesse_kernels::activation::{self, Activation};
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
 
+use super::fused_activation::{CURVED, DELTA, FIRST, FusedActivation, SECOND};
 use crate::network::layer::{
     Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent, features,
 };
@@ -21,21 +22,12 @@ use crate::{Error, Isa, Real, Result};
 pub struct Dense {
     inputs: usize,
     outputs: usize,
-    activation: Activation,
+    activation: FusedActivation,
     bias: bool,
     initializer: Initializer,
     input_shape: Vec<usize>,
     output_shape: Vec<usize>,
 }
-
-/// Slots of the state of `forward`: φ' and φ''.
-const FIRST: usize = 0;
-const SECOND: usize = 1;
-/// Slots of the errors of `adjoint`: δ = φ'∘ȳ, and c = φ''∘ȳ.
-const DELTA: usize = 0;
-const CURVATURE: usize = 1;
-/// Slot of the tangents: c∘ż.
-const CURVED: usize = 0;
 
 impl Dense {
     /// A layer from the last axis of `input_shape` to `outputs` units, with bias.
@@ -61,7 +53,7 @@ impl Dense {
         Ok(Self {
             inputs,
             outputs,
-            activation,
+            activation: FusedActivation(activation),
             bias: true,
             initializer: Initializer::default(),
             input_shape: input_shape.to_vec(),
@@ -85,14 +77,6 @@ impl Dense {
 
     fn weights(&self) -> usize {
         self.inputs * self.outputs
-    }
-
-    fn linear(&self) -> bool {
-        self.activation == Activation::Identity
-    }
-
-    fn curved(&self) -> bool {
-        !self.activation.is_piecewise_linear()
     }
 
     fn weight<'a, T: Real>(&self, parameters: &'a [T]) -> MatrixRef<'a, T> {
@@ -180,12 +164,7 @@ impl<T: Real> Layer<T> for Dense {
     }
 
     fn kept_features(&self) -> usize {
-        let arrays = match (self.linear(), self.curved()) {
-            (true, _) => 1,
-            (_, false) => 2,
-            (_, true) => 4,
-        };
-        arrays * features(&self.output_shape)
+        self.activation.kept_arrays() * features(&self.output_shape)
     }
 
     fn multiplications(&self) -> usize {
@@ -204,16 +183,16 @@ impl<T: Real> Layer<T> for Dense {
         self.multiply(input, parameters, T::ZERO, output);
         let isa = Isa::current();
         let bias = self.bias.then(|| &parameters[self.weights()..]);
-        if keep == Keep::Outputs || self.linear() {
-            activation::bias_activation(isa, self.activation, bias, output);
+        if keep == Keep::Outputs || self.activation.linear() {
+            activation::bias_activation(isa, self.activation.0, bias, output);
             return;
         }
         let mut first = state.take(FIRST, output.len());
-        let second = (keep == Keep::SecondOrder && self.curved())
+        let second = (keep == Keep::SecondOrder && self.activation.curved())
             .then(|| state.buffer(SECOND, output.len()));
         activation::bias_activation_derivatives(
             isa,
-            self.activation,
+            self.activation.0,
             bias,
             output,
             &mut first,
@@ -224,7 +203,7 @@ impl<T: Real> Layer<T> for Dense {
 
     fn tangent(&self, pass: Tangent<'_, T>, output_tangent: &mut [T], tangents: &mut State<T>) {
         let isa = Isa::current();
-        let curvature = pass.errors.filter(|_| self.curved()).map(|errors| errors.array(CURVATURE));
+        let curvature = self.activation.curvature(pass.errors);
         // ż is needed beside ẏ only where it enters the adjoint's tangent.
         let mut own = curvature.map(|_| tangents.take(CURVED, output_tangent.len()));
         let z: &mut [T] = own.as_deref_mut().unwrap_or(output_tangent);
@@ -250,7 +229,7 @@ impl<T: Real> Layer<T> for Dense {
                 .filter(|_| self.bias)
                 .map(|directions| &directions.get(k)[self.weights()..])
         };
-        let first = (!self.linear()).then(|| pass.state.array(FIRST));
+        let first = self.activation.first(pass.state);
         match (&mut own, curvature) {
             (Some(z), Some(curvature)) => {
                 let tiles = z.chunks_exact_mut(length).zip(output_tangent.chunks_exact_mut(length));
@@ -287,23 +266,8 @@ impl<T: Real> Layer<T> for Dense {
         errors: Option<&mut State<T>>,
         _scratch: &mut State<T>,
     ) {
-        let isa = Isa::current();
-        let first = pass.state.array(FIRST);
         let length = output_error.len() / pass.count;
-        match errors {
-            Some(errors) => {
-                if self.curved() {
-                    let curvature = errors.buffer(CURVATURE, length);
-                    curvature.copy_from_slice(pass.state.array(SECOND));
-                    activation::adjoint_epilogue(isa, first, Some(curvature), output_error);
-                } else if !self.linear() {
-                    activation::scale_rows(isa, length, 1, first, output_error);
-                }
-                errors.buffer(DELTA, length).copy_from_slice(output_error);
-            }
-            None if self.linear() => {}
-            None => activation::scale_rows(isa, length, pass.count, first, output_error),
-        }
+        self.activation.adjoint(pass.state, pass.count, output_error, errors);
         if let Some(mut gradient) = gradient {
             for (k, delta) in output_error.chunks_exact(length).enumerate() {
                 self.add_weight_gradient(delta, pass.input, gradient.get_mut(k));
@@ -326,9 +290,10 @@ impl<T: Real> Layer<T> for Dense {
         let Some(errors) = pass.errors else { return };
         let delta = errors.array(DELTA);
         let length = delta.len();
-        let first = (!self.linear()).then(|| pass.state.array(FIRST));
+        let first = self.activation.first(pass.state);
         for (k, u) in output_error.chunks_exact_mut(length).enumerate() {
-            let curved = self.curved().then(|| &tangents.array(CURVED)[k * length..][..length]);
+            let curved =
+                self.activation.curved().then(|| &tangents.array(CURVED)[k * length..][..length]);
             activation::adjoint_tangent_epilogue(Isa::current(), length, 1, first, curved, u);
             let gradient = gradient.get_mut(k);
             self.add_weight_gradient(u, pass.input, gradient);
@@ -385,9 +350,6 @@ impl<T: Real> LinearMap<T> for Dense {
     }
 
     fn error_before_activation(&self, state: &State<T>, count: usize, error: &mut [T]) {
-        if !self.linear() {
-            let length = error.len() / count;
-            activation::scale_rows(Isa::current(), length, count, state.array(FIRST), error);
-        }
+        self.activation.scale(state, count, error);
     }
 }

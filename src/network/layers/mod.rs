@@ -8,6 +8,7 @@ mod convolution;
 mod dense;
 mod embedding;
 mod flatten;
+mod fused_activation;
 mod layer_norm;
 mod parallel;
 mod patch_embedding;

@@ -1,11 +1,10 @@
 //! The linear map inside a convolution.
 
+use super::Convolution;
 use super::tile::Tile;
-use super::{Convolution, FIRST};
+use crate::Real;
 use crate::network::LinearMap;
 use crate::network::layer::State;
-use crate::{Isa, Real};
-use hesse_kernels::activation;
 
 impl Convolution {
     /// All places of one sample, and lengths of its stage and patches.
@@ -70,9 +69,6 @@ impl<T: Real> LinearMap<T> for Convolution {
     }
 
     fn error_before_activation(&self, state: &State<T>, count: usize, error: &mut [T]) {
-        if !self.linear() {
-            let length = error.len() / count;
-            activation::scale_rows(Isa::current(), length, count, state.array(FIRST), error);
-        }
+        self.activation.scale(state, count, error);
     }
 }
