@@ -459,6 +459,17 @@ fn bad_architectures_are_named() {
         attention(&[4, 12], 2, AttentionMask::Allowed(vec![true; 12])),
         "attention: elements of the mask, queries × keys: expected 16, got 12"
     );
+    // What cannot exist is refused before anything is allocated.
+    let huge = usize::MAX;
+    for layers in [
+        vec![dense(huge)],
+        vec![LayerSpec::ClassToken {}, dense(1 << 62)],
+        vec![LayerSpec::Embedding { vocabulary: huge, width: 1 << 40 }],
+        LayerSpec::self_attention(huge, 1, AttentionMask::None).to_vec(),
+    ] {
+        let error = text(Architecture::new([4, 12]).layers(layers));
+        assert!(error.starts_with("layer: "), "{error}");
+    }
     let asking = |tokens| {
         let mask = AttentionMask::None;
         let layer = LayerSpec::Attention { heads: 2, mask, memory: 0, tokens };

@@ -5,7 +5,7 @@ mod tokens;
 use hesse_kernels::activation::Activation;
 use serde::{Deserialize, Serialize};
 
-use super::layer::{Layer, features};
+use super::layer::{Layer, features, parameter_count};
 use super::layers::{
     Attention, AttentionMask, AveragePool, BatchNorm, BatchStatistics, ClassToken, Convolution,
     ConvolutionShape, Dense, Elementwise, Embedding, Flatten, GlobalAveragePool, LayerNorm,
@@ -472,12 +472,28 @@ impl Architecture {
                 format!("{:?}", self.input),
             ));
         }
-        Ok(Network::new(compose(&self.input, &self.layers)?))
+        let layers = compose(&self.input, &self.layers)?;
+        check_size(&layers)?;
+        Ok(Network::new(layers))
     }
 }
 
 /// Most repetitions of layers.
 const MOST_TIMES: usize = 1024;
+
+/// Refuses a layer whose arrays cannot exist, before anything is allocated.
+fn check_size<T: Real>(layer: &dyn Layer<T>) -> Result<()> {
+    let most = isize::MAX as usize / size_of::<T>();
+    for (what, size) in [
+        ("layer: features", features(layer.input_shape()).max(features(layer.output_shape()))),
+        ("layer: parameters", parameter_count(&layer.parameters())),
+    ] {
+        if size > most {
+            return Err(Error::range(what, format!("at most {most}"), size));
+        }
+    }
+    Ok(())
+}
 
 fn compose<T: Real>(input: &[usize], specs: &[LayerSpec]) -> Result<Sequential<T>> {
     let mut layers: Vec<Box<dyn Layer<T>>> = Vec::new();
@@ -605,6 +621,7 @@ fn compose<T: Real>(input: &[usize], specs: &[LayerSpec]) -> Result<Sequential<T
                 Box::new(Parallel::new(shape, parts.collect::<Result<_>>()?)?)
             }
         };
+        check_size(&*layer)?;
         layers.push(layer);
     }
     Sequential::new(layers)

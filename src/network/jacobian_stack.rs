@@ -61,7 +61,8 @@ impl<T: Real> Network<T> {
             let expected = format!("a multiple of {features}");
             return Err(Error::shape("inputs: elements", expected, inputs.len()));
         }
-        check_finite("inputs", inputs)
+        check_finite("inputs", inputs)?;
+        self.layers().check_input(inputs)
     }
 
     /// Samples whose stacks go through the network together.

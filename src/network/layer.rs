@@ -26,7 +26,7 @@ impl ParameterSpec {
     /// Number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        features(&self.shape)
     }
 
     /// Whether the array has no elements.
@@ -389,12 +389,12 @@ pub struct Adjoint<'a, T> {
     pub count: usize,
 }
 
-/// Number of features of one sample.
+/// Number of features of one sample, the largest number where it has no room in one.
 pub(crate) fn features(shape: &[usize]) -> usize {
-    shape.iter().product()
+    shape.iter().fold(1, |product: usize, &n| product.saturating_mul(n))
 }
 
 /// Total number of parameters.
 pub(crate) fn parameter_count(specs: &[ParameterSpec]) -> usize {
-    specs.iter().map(ParameterSpec::len).sum()
+    specs.iter().map(ParameterSpec::len).fold(0, usize::saturating_add)
 }

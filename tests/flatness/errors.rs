@@ -1,13 +1,14 @@
 //! What bad input is told.
 
 use hesse::flatness::{
-    AdaptiveMonteCarlo, ConvBound, Geometry, LogVolume, NetworkMap, OverLayers, RelativeFlatness,
-    Sensitivity, Stability, moment_condition,
+    AdaptiveMonteCarlo, ConvBound, Geometry, JacobianGeometry, LogVolume, NetworkMap, OverLayers,
+    RelativeFlatness, Sensitivity, Stability, moment_condition,
 };
 use hesse::krylov::Identity;
 use hesse::network::layers::{Flatten, Sequential};
 use hesse::network::{
-    Activation, Architecture, Dataset, Loss, Network, Objective, Parameters, Reduction, Targets,
+    Activation, Architecture, Dataset, LayerSpec, Loss, Network, Objective, Parameters, Reduction,
+    Targets,
 };
 
 fn text<T>(result: hesse::Result<T>) -> String {
@@ -52,6 +53,29 @@ fn bad_input_is_named() {
     assert_eq!(text(bounds.ma_ying(0.5)), k);
     assert_eq!(text(bounds.volume_of_layer(1)), "layer: expected below 1, got 1");
     assert_eq!(text(bounds.relative_flatness(4)), "layer: expected below 1, got 4");
+
+    // Indices of an embedding are checked at every door.
+    let words = Architecture::new([2])
+        .layer(LayerSpec::Embedding { vocabulary: 7, width: 2 })
+        .flatten()
+        .dense(2, Activation::Identity)
+        .build::<f64>()
+        .unwrap();
+    let tau = Parameters::initialize(&words, 1).into_values();
+    assert!(Geometry::of_rows(&words, &tau, &[1.0, 6.0]).is_ok());
+    let index = text(Geometry::of_rows(&words, &tau, &[1.0, 7.0]));
+    let want = "inputs: sample 0, token 1: expected a whole number from 0 to 6, got 7";
+    assert_eq!(index, want);
+    let map = NetworkMap::new(&words, &tau).unwrap();
+    assert_eq!(text(Sensitivity::of(&map, &[1.0, 7.0], false)), index);
+    // Nothing panics on what holds nothing.
+    let nothing = JacobianGeometry::default();
+    assert!(nothing.log_volumes(LogVolume::All).unwrap().is_empty());
+    assert!(nothing.local_dimensions().unwrap().is_empty());
+    assert!(nothing.singular_values_of(usize::MAX).is_empty());
+    let targets = Targets::Rows { values: vec![f64::NAN], width: 1 };
+    let target = text(Dataset::from_rows(vec![1.0], 1, targets));
+    assert_eq!(target, "targets: expected finite numbers, got NaN at index 0");
 
     let identity = Identity::new(8).unwrap();
     let short = text(RelativeFlatness::new(&identity, &theta, &r.layers[0]));

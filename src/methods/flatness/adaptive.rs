@@ -131,7 +131,7 @@ impl AdaptiveMonteCarlo {
         let stream = Stream::new(self.seed, "adaptive sharpness");
         let mut noise = vec![T::ZERO; parameters.len()];
         let mut moved = parameters.to_vec();
-        let mut terms = Vec::with_capacity(self.perturbations);
+        let mut terms = Vec::new();
         for p in 0..self.perturbations {
             stream.child(p as u64).normals(0, &mut noise);
             let mut rise = |rho: f64| -> Result<f64> {

@@ -19,7 +19,16 @@ pub trait DifferentiableMap<T: Real>: Sync {
     /// N.
     fn outputs(&self) -> usize;
 
-    /// f(x).
+    /// Whether these inputs, rows of M numbers, are some that the map is defined for.
+    ///
+    /// # Errors
+    /// What is wrong with them; by default nothing.
+    fn check(&self, inputs: &[T]) -> Result<()> {
+        let _ = inputs;
+        Ok(())
+    }
+
+    /// f(x). x has M numbers and `output` N, here and below.
     fn value(&self, x: &[T], output: &mut [T]);
 
     /// J(x) ẋ.
@@ -57,7 +66,8 @@ impl Sensitivity {
     /// thirty steps of Adam from a random d; this is its limit for small d, with a residual.
     ///
     /// # Errors
-    /// Rows of another length, no row, NaN or infinities there or in a product.
+    /// Rows of another length, no row, NaN or infinities there or in a product, inputs that the map
+    /// refuses.
     pub fn of<T: Real>(
         map: &(impl DifferentiableMap<T> + ?Sized),
         inputs: &[T],
@@ -75,6 +85,7 @@ impl Sensitivity {
             return Err(Error::shape("inputs: elements", expected, inputs.len()));
         }
         check_finite("inputs", inputs)?;
+        map.check(inputs)?;
         let samples = parallel::map(inputs.len() / m, |i| one(map, &inputs[i * m..][..m], columns));
         let mut result = Self {
             inputs: m,
@@ -251,6 +262,10 @@ impl<T: Real> DifferentiableMap<T> for NetworkMap<'_, T> {
         self.network.outputs()
     }
 
+    fn check(&self, inputs: &[T]) -> Result<()> {
+        self.network.layers().check_input(inputs)
+    }
+
     fn value(&self, x: &[T], output: &mut [T]) {
         output.copy_from_slice(&self.forward(x, Keep::Outputs).1);
     }
@@ -302,6 +317,10 @@ impl<T: Real, F: DifferentiableMap<T>> DifferentiableMap<T> for Squashed<F> {
 
     fn outputs(&self) -> usize {
         self.0.outputs()
+    }
+
+    fn check(&self, inputs: &[T]) -> Result<()> {
+        self.0.check(inputs)
     }
 
     fn value(&self, x: &[T], output: &mut [T]) {

@@ -153,7 +153,7 @@ impl<'a> Bounds<'a> {
     /// Whether the bounds on quantities of the layers `from..to` are theorems.
     fn theorem(&self, layers: &[LayerGeometry]) -> bool {
         let heuristic = self.convention == ConvBound::ReferenceCode;
-        self.epsilon == 0.0 && !(heuristic && layers.iter().any(LayerGeometry::shares_weights))
+        self.epsilon == 0.0 && !(heuristic && !layers.iter().all(LayerGeometry::reads_whole_input))
     }
 
     /// (layer, sample), both from 0, of every layer input that is zero.
@@ -346,7 +346,7 @@ impl<'a> Bounds<'a> {
         };
         // c g ‖x‖ = ‖W‖ g without the division, which a zero input does not allow.
         let bound = 2.0 * self.layer_norm(layer)?.ln() + factors.trace().ln();
-        let theorem = self.convention != ConvBound::PatchRank || !layer.shares_weights();
+        let theorem = self.convention != ConvBound::PatchRank || layer.reads_whole_input();
         let mut chain = self.chain(
             std::slice::from_ref(layer),
             vec![
@@ -369,7 +369,7 @@ impl<'a> Bounds<'a> {
         let what = "bound of IIMLS";
         self.first(what)?;
         let first = &self.report.layers[0];
-        if first.shares_weights() || first.groups > 1 {
+        if !first.reads_whole_input() {
             return Err(Error::not_applicable(what, "dense first weights", "shared ones"));
         }
         let adaptive = self.report.adaptive_sharpness_of_weights()?[0];
@@ -415,9 +415,9 @@ fn norm_of(layer: &LayerGeometry, convention: ConvBound) -> Result<f64> {
 
 fn factors(layer: &LayerGeometry, convention: ConvBound, epsilon: f64) -> Result<Factors> {
     let norm = norm_of(layer, convention)?;
-    let shared = layer.shares_weights();
+    let unrolled = !layer.reads_whole_input();
     let lengths = match convention {
-        ConvBound::PatchRank if shared => &layer.patch_smallest,
+        ConvBound::PatchRank if unrolled => &layer.patch_smallest,
         _ => &layer.jacobian.norms,
     };
     let amplifier = |&x: &f64| {
@@ -425,7 +425,7 @@ fn factors(layer: &LayerGeometry, convention: ConvBound, epsilon: f64) -> Result
         if x == 0.0 { f64::INFINITY } else { norm / x }
     };
     let gradients = match convention {
-        ConvBound::Untied if shared => {
+        ConvBound::Untied if unrolled => {
             let pairs = layer.error_norms.iter().zip(&layer.jacobian.norms);
             pairs.map(|(d, x)| d * x).collect()
         }

@@ -233,7 +233,7 @@ impl<T: Real> ShardObserver<T> {
         if self.norms {
             layer.weight_norm = Some(spectral_norm(map, seen.parameters, features)?);
         }
-        if self.patches && layer.shares_weights() {
+        if self.patches && !layer.reads_whole_input() {
             for x in seen.input.chunks_exact(features) {
                 layer.patch_smallest.push(smallest_of_patches(map, x)?);
             }

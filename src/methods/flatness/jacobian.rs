@@ -1,6 +1,6 @@
 //! Singular values of the Jacobian of the outputs in some features, sample by sample.
 
-use crate::krylov::{DenseMatrix, GolubKahan};
+use crate::krylov::{DenseMatrix, GolubKahan, Status};
 use crate::numerics::dense::singular_values_of_columns;
 use crate::{Error, Real, Result};
 
@@ -70,7 +70,7 @@ impl JacobianGeometry {
     /// Singular values of sample `i`, descending; none for a sample that is not there.
     #[must_use]
     pub fn singular_values_of(&self, i: usize) -> &[f64] {
-        self.singular_values.get(i * self.kept..(i + 1) * self.kept).unwrap_or(&[])
+        self.singular_values.chunks_exact(self.kept.max(1)).nth(i).unwrap_or(&[])
     }
 
     /// ‖J‖₂ of every sample.
@@ -101,7 +101,7 @@ impl JacobianGeometry {
                 LogVolume::Pseudo => s.iter().filter(|&&x| x > floor * s[0]).map(|s| s.ln()).sum(),
             }
         };
-        Ok(self.singular_values.chunks_exact(rank).map(volume).collect())
+        Ok(self.singular_values.chunks_exact(rank.max(1)).map(volume).collect())
     }
 
     /// (Σ λ)² / Σ λ² with λ = s² of every sample, between 1 and min(N, d): NaN where J = 0.
@@ -116,7 +116,7 @@ impl JacobianGeometry {
             let sum: f64 = s.iter().map(ratio).sum();
             sum * sum / s.iter().map(ratio).map(|l| l * l).sum::<f64>()
         };
-        Ok(self.singular_values.chunks_exact(self.rank()).map(dimension).collect())
+        Ok(self.singular_values.chunks_exact(self.rank().max(1)).map(dimension).collect())
     }
 
     /// √(mean 1/‖x‖²), the q of the bounds of MLS: +∞ with a zero input.
@@ -158,7 +158,12 @@ impl JacobianGeometry {
             if self.kept < d.min(count) {
                 let operator = DenseMatrix::from_rows(columns.clone(), d.max(count))?;
                 let top = GolubKahan::new(&operator).tolerance(TOLERANCE).run::<f64>()?;
-                self.singular_values.push(top.values.first().copied().unwrap_or(0.0));
+                let largest = match (top.status, top.values.first()) {
+                    (Status::Converged, Some(&largest)) => largest,
+                    // Clustered values; all of them are still affordable.
+                    _ => singular_values_of_columns(&mut columns, d.min(count))?[0],
+                };
+                self.singular_values.push(largest);
             } else {
                 self.singular_values
                     .extend(singular_values_of_columns(&mut columns, d.min(count))?);

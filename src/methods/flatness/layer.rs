@@ -40,7 +40,7 @@ pub struct LayerGeometry {
     /// ‖W‖₂, or ‖T(K)‖₂ of the unrolled map where weights are shared; absent unless it was asked for.
     pub weight_norm: Option<f64>,
     /// σ_min of the matrix of patches of every sample where weights are shared and norms were asked
-    /// for: 0 where it has more columns than rows.
+    /// for, of all groups the smallest: 0 where it has more columns than rows.
     pub patch_smallest: Vec<f64>,
 }
 
@@ -63,10 +63,18 @@ impl LayerGeometry {
         self.positions > 1
     }
 
+    /// Whether z = W x + b with one matrix and the whole input, as the bounds assume: not so for a
+    /// convolution of several places or groups, or of a patch that does not cover the image.
+    #[must_use]
+    pub fn reads_whole_input(&self) -> bool {
+        self.positions == 1 && self.groups == 1 && self.columns == self.jacobian.features
+    }
+
     /// κ_l = (1/n) Σᵢ ‖xᵢ^l‖² ‖Jᵢ^l‖_F²: relative flatness of the Gauss-Newton matrix of half the
     /// squared error (method section 2.5, item 1).
     ///
-    /// Where weights are shared this is that of the network whose copies are free.
+    /// Where the layer does not [read its whole input](Self::reads_whole_input) with one matrix, this is
+    /// that of the dense layer with the unrolled matrix T(K).
     #[must_use]
     pub fn gauss_newton_flatness(&self) -> f64 {
         let terms = self.jacobian.norms.iter().zip(&self.jacobian.frobenius);
@@ -81,8 +89,8 @@ impl LayerGeometry {
         mean(&terms.map(|(x, j)| (x * j).powi(2)).collect::<Vec<_>>())
     }
 
-    /// ‖W_l‖₂² S_{W_l}: layer-normalised sharpness, at least κ_l (section 2.5, item 3). `None` unless
-    /// weight norms were asked for.
+    /// ‖W_l‖₂² S_{W_l}: layer-normalised sharpness, at least κ_l of a layer that reads its whole input
+    /// (section 2.5, item 3). `None` unless weight norms were asked for.
     #[must_use]
     pub fn normalized_sharpness(&self) -> Option<f64> {
         self.weight_norm.map(|norm| norm * norm * self.weight_trace())

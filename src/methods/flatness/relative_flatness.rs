@@ -107,7 +107,7 @@ impl<'a, T: Real, A: LinearOperator<T> + ?Sized> RelativeFlatness<'a, T, A> {
         }
         let (n, d) = (self.operator.dimension(), self.columns);
         let stream = Stream::new(seed, "relative flatness");
-        let mut terms = Vec::with_capacity(probes);
+        let mut terms = Vec::new();
         let (mut signs, mut u) = (vec![T::ZERO; 2 * d], vec![T::ZERO; n * BLOCK]);
         let mut images = vec![T::ZERO; n * BLOCK];
         for first in (0..probes).step_by(BLOCK) {

@@ -185,6 +185,10 @@ pub fn moment_condition<T: Real>(
         },
     );
     let sums = terms.unwrap_or_else(|| Err(Error::empty("samples")))?;
+    if let Some(index) = sums.iter().position(|sum| !sum.is_finite()) {
+        let what = "moments of the gradients of outputs".to_owned();
+        return Err(Error::NonFinite { what, index, value: sums[index] });
+    }
     let best = sums
         .iter()
         .enumerate()

@@ -3,7 +3,7 @@
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
 
 use super::jacobian::norm;
-use crate::krylov::{DenseMatrix, GolubKahan, RectangularOperator};
+use crate::krylov::{DenseMatrix, GolubKahan, RectangularOperator, Status};
 use crate::network::LinearMap;
 use crate::numerics::dense::singular_values_of_columns;
 use crate::{Isa, Real, Result};
@@ -13,8 +13,8 @@ const SMALL: usize = 96;
 /// Residual of an iterated norm relative to it; the error is at most that, and about its square.
 const TOLERANCE: f64 = 1e-10;
 
-/// ‖W‖₂ where W acts at one place; ‖T‖₂ of the map x ↦ z, without bias, where it acts at several: the
-/// spectral norm of the unrolled convolution T(K).
+/// ‖W‖₂ where W acts once on the whole input; else ‖T‖₂ of the map x ↦ z, without bias: the spectral
+/// norm of the unrolled convolution T(K).
 pub(super) fn spectral_norm<T: Real>(
     map: &dyn LinearMap<T>,
     parameters: &[T],
@@ -22,7 +22,7 @@ pub(super) fn spectral_norm<T: Real>(
 ) -> Result<f64> {
     let (rows, columns) = (map.outputs(), map.patch());
     let weight = map.weight(parameters);
-    if map.positions() > 1 {
+    if map.positions() > 1 || map.groups() * columns != features {
         let unrolled = Unrolled { map, weight, features };
         return largest(&unrolled);
     }
@@ -47,7 +47,13 @@ pub(super) fn spectral_norm<T: Real>(
 
 fn largest<T: Real>(operator: &impl RectangularOperator<T>) -> Result<f64> {
     let tolerance = TOLERANCE.max(16.0 * T::EPSILON.to_f64());
-    Ok(GolubKahan::new(operator).tolerance(tolerance).run()?.values.first().copied().unwrap_or(0.0))
+    let top = GolubKahan::new(operator).tolerance(tolerance).run()?;
+    match (top.status, top.values.first(), top.residuals.first()) {
+        (Status::Converged, Some(&largest), _) => Ok(largest),
+        // A singular value lies within the residual of the estimate: bounds stay bounds.
+        (_, Some(&largest), Some(&residual)) => Ok(largest + residual),
+        _ => Ok(0.0),
+    }
 }
 
 /// ‖W‖_F.

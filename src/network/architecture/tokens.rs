@@ -31,7 +31,7 @@ impl LayerSpec {
     #[must_use]
     pub fn self_attention(width: usize, heads: usize, mask: AttentionMask) -> [Self; 3] {
         [
-            Self::dense(3 * width, Activation::Identity),
+            Self::dense(width.saturating_mul(3), Activation::Identity),
             LayerSpec::Attention { heads, mask, memory: 0, tokens: 0 },
             Self::dense(width, Activation::Identity),
         ]
@@ -180,7 +180,8 @@ impl LayerSpec {
         mask: AttentionMask,
     ) -> Self {
         let linear = |outputs| Self::dense(outputs, Activation::Identity);
-        let keys = PartSpec { input: vec![memory, width], layers: vec![linear(2 * width)] };
+        let keys =
+            PartSpec { input: vec![memory, width], layers: vec![linear(width.saturating_mul(2))] };
         let queries = vec![Self::layer_norm(), linear(width)];
         let queries = PartSpec { input: vec![tokens, width], layers: queries };
         LayerSpec::Residual {

@@ -4,6 +4,7 @@ use super::BatchStatistics;
 use crate::network::layer::{
     Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent, features, parameter_count,
 };
+use crate::network::observation::{Observer, Place};
 use crate::{Error, Real, Result};
 
 /// y = (f₁(x₁), f₂(x₂), …) where a sample's features are those of x₁, then those of x₂, and so on,
@@ -75,7 +76,9 @@ impl<T: Real> Parallel<T> {
                     output: (outputs, to),
                     parameters: (parameters, own),
                 };
-                (inputs, outputs, parameters) = (inputs + from, outputs + to, parameters + own);
+                inputs = inputs.saturating_add(from);
+                outputs = outputs.saturating_add(to);
+                parameters = parameters.saturating_add(own);
                 part
             })
             .collect();
@@ -331,6 +334,40 @@ impl<T: Real> Layer<T> for Parallel<T> {
             if let Some(from) = from {
                 tangents.put_back(slot(i, INPUT), from);
             }
+        }
+    }
+
+    fn observe(
+        &self,
+        pass: Adjoint<'_, T>,
+        output_error: &mut [T],
+        input_error: &mut [T],
+        place: Place<'_>,
+        observer: &mut dyn Observer<T>,
+        scratch: &mut State<T>,
+    ) {
+        let rows = output_error.len() / self.outputs();
+        self.pass_on(output_error, input_error, true);
+        // Layers show themselves last to first.
+        let parts: Vec<_> = self.layers().collect();
+        for (i, part, layer) in parts.into_iter().rev() {
+            let (first, own) = part.parameters;
+            let inner = Adjoint {
+                parameters: &pass.parameters[first..first + own],
+                input: pass.state.array(slot(i, INPUT)),
+                state: pass.state.child(i),
+                ..pass
+            };
+            let prefix = format!("{}part{}.", place.prefix, i + 1);
+            let place = Place { prefix: &prefix, offset: place.offset + first };
+            let mut error = scratch.take(slot(i, OUTPUT), rows * part.output.1);
+            gather(output_error, self.outputs(), part.output, &mut error);
+            let mut own_error = scratch.take(slot(i, ERROR), rows * part.input.1);
+            let child = scratch.child_mut(i);
+            layer.observe(inner, &mut error, &mut own_error, place, observer, child);
+            scatter(&own_error, part.input, input_error, self.inputs());
+            scratch.put_back(slot(i, ERROR), own_error);
+            scratch.put_back(slot(i, OUTPUT), error);
         }
     }
 }

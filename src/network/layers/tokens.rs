@@ -108,7 +108,7 @@ impl ClassToken {
     /// Another shape than `[tokens, width]`, zero widths.
     pub fn new(shape: &[usize]) -> Result<Self> {
         let [tokens, width] = tokens_and_width("class token", shape)?;
-        Ok(Self { input_shape: [tokens, width], output_shape: [tokens + 1, width] })
+        Ok(Self { input_shape: [tokens, width], output_shape: [tokens.saturating_add(1), width] })
     }
 
     fn split<'a, T>(&self, output: &'a [T]) -> impl Iterator<Item = (&'a [T], &'a [T])> {

@@ -5,9 +5,9 @@ mod arguments;
 mod files;
 mod summary;
 
-use hesse::Real;
 use hesse::flatness::{Geometry, LayerGeometry, OverLayers, RelativeFlatness, Stability};
 use hesse::network::{Objective, Parameters};
+use hesse::{Error, Real};
 
 use crate::data::{Precision, accuracy};
 use crate::failure::{Failure, Verdict};
@@ -37,9 +37,13 @@ fn flatness<T: Real>(arguments: &Arguments, output: &Output) -> Result<Verdict, 
     let loss = arguments.data.loss();
     let objective = Objective::new(&network, &data, loss)?;
     let outputs = objective.outputs(theta)?;
-    let report = Geometry::of_rows(&network, theta, data.inputs())?.weight_norms().run()?;
+    let mut geometry = Geometry::of_rows(&network, theta, data.inputs())?.weight_norms();
+    if let Some(name) = arguments.singular_values {
+        geometry = geometry.singular_values(name.which());
+    }
+    let report = geometry.run()?;
     let volume = arguments.log_volume.0;
-    let log_volume = report.log_volume(volume)?;
+    let log_volume = where_applicable(report.log_volume(volume))?;
     let bounds = report.bounds_with_epsilon(arguments.conv_bound.bound(), arguments.epsilon)?;
 
     let mut layers: Vec<LayerSummary> = report.layers.iter().map(layer).collect();
@@ -75,8 +79,8 @@ fn flatness<T: Real>(arguments: &Arguments, output: &Output) -> Result<Verdict, 
         mls: report.mls(),
         nmls: report.nmls(OverLayers::Sum)?,
         log_volume,
-        log_nvr: report.log_nvr()?,
-        local_dimension: report.local_dimension()?,
+        log_nvr: where_applicable(report.log_nvr())?,
+        local_dimension: where_applicable(report.local_dimension())?,
         adaptive: report.adaptive_sharpness()?,
         normalized_mls: report.normalized_mls(),
         iimls_directional: report.iimls_directional(),
@@ -96,6 +100,15 @@ fn flatness<T: Real>(arguments: &Arguments, output: &Output) -> Result<Verdict, 
         output.print(&summary.text())?;
     }
     Ok(Verdict::Holds)
+}
+
+/// The value, unless it cannot be had for this network or from these singular values.
+fn where_applicable<V>(value: hesse::Result<V>) -> hesse::Result<Option<V>> {
+    match value {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::NotApplicable { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn layer(layer: &LayerGeometry) -> LayerSummary {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use hesse::flatness::{ConvBound, LogVolume};
+use hesse::flatness::{ConvBound, LogVolume, SingularValues};
 
 use crate::data::DataArguments;
 
@@ -28,6 +28,10 @@ pub struct Arguments {
     /// Singular values in a log volume: all, the K largest (top:K), or those above rounding (pseudo)
     #[arg(long, value_name = "all|top:K|pseudo", default_value = "all")]
     pub(super) log_volume: VolumeName,
+    /// Which singular values of the Jacobians: by default all up to 64 outputs, else the largest, from
+    /// which no volume and no dimension follows
+    #[arg(long, value_enum)]
+    pub(super) singular_values: Option<SingularValuesName>,
     /// What stands for the gradient where weights are shared
     #[arg(long, value_enum, default_value_t = ConvBoundName::Untied)]
     pub(super) conv_bound: ConvBoundName,
@@ -66,6 +70,24 @@ impl ConvBoundName {
             ConvBoundName::Untied => ConvBound::Untied,
             ConvBoundName::ReferenceCode => ConvBound::ReferenceCode,
             ConvBoundName::PatchRank => ConvBound::PatchRank,
+        }
+    }
+}
+
+/// Singular values as they are called on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SingularValuesName {
+    /// All of them
+    All,
+    /// The largest alone
+    Largest,
+}
+
+impl SingularValuesName {
+    pub(super) fn which(self) -> SingularValues {
+        match self {
+            SingularValuesName::All => SingularValues::All,
+            SingularValuesName::Largest => SingularValues::Largest,
         }
     }
 }

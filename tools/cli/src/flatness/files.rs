@@ -4,6 +4,7 @@ use hesse::flatness::{GeometryReport, LayerGeometry, LogVolume};
 use hesse::io::{Archive, Array, Format};
 
 use super::summary::Summary;
+use super::where_applicable;
 use crate::failure::Failure;
 use crate::figure::Figure;
 use crate::output::Folder;
@@ -28,8 +29,12 @@ fn arrays(report: &GeometryReport, volume: LogVolume) -> Result<Archive, Failure
     let n = report.samples;
     let input = &report.input;
     arrays.insert("S", Array::from_vector(report.parameter_squares()));
-    arrays.insert("local_dimension", Array::from_vector(input.local_dimensions()?));
-    arrays.insert("log_volume", Array::from_vector(input.log_volumes(volume)?));
+    if let Some(dimensions) = where_applicable(input.local_dimensions())? {
+        arrays.insert("local_dimension", Array::from_vector(dimensions));
+    }
+    if let Some(volumes) = where_applicable(input.log_volumes(volume))? {
+        arrays.insert("log_volume", Array::from_vector(volumes));
+    }
     let singular = Array::new([n, input.kept], input.singular_values.clone())?;
     arrays.insert("singular_values", singular);
     let by_layer = |of: &dyn Fn(&LayerGeometry) -> Vec<f64>| {

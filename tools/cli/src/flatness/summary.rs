@@ -25,9 +25,10 @@ pub(super) struct Summary {
     pub(super) weight_trace: f64,
     pub(super) mls: f64,
     pub(super) nmls: f64,
-    pub(super) log_volume: f64,
-    pub(super) log_nvr: f64,
-    pub(super) local_dimension: f64,
+    /// These three need all singular values.
+    pub(super) log_volume: Option<f64>,
+    pub(super) log_nvr: Option<f64>,
+    pub(super) local_dimension: Option<f64>,
     pub(super) adaptive: f64,
     pub(super) normalized_mls: f64,
     pub(super) iimls_directional: f64,
@@ -190,20 +191,21 @@ impl Summary {
             table.row(["accuracy", &format!("{:.2} %", 100.0 * accuracy)]);
         }
         for (name, value) in [
-            ("sharpness S", self.trace),
-            ("√S", self.sqrt_trace),
-            ("S of weights", self.weight_trace),
-            ("MLS", self.mls),
-            ("NMLS", self.nmls),
+            ("sharpness S", Some(self.trace)),
+            ("√S", Some(self.sqrt_trace)),
+            ("S of weights", Some(self.weight_trace)),
+            ("MLS", Some(self.mls)),
+            ("NMLS", Some(self.nmls)),
             ("log volume", self.log_volume),
             ("log NVR", self.log_nvr),
             ("local dimension", self.local_dimension),
-            ("adaptive sharpness", self.adaptive),
-            ("normalised MLS", self.normalized_mls),
-            ("IIMLS, directional", self.iimls_directional),
-            ("IIMLS, by element", self.iimls_elementwise),
+            ("adaptive sharpness", Some(self.adaptive)),
+            ("normalised MLS", Some(self.normalized_mls)),
+            ("IIMLS, directional", Some(self.iimls_directional)),
+            ("IIMLS, by element", Some(self.iimls_elementwise)),
         ] {
-            table.row([name, &exact(value)]);
+            let missing = || "needs --singular-values all".to_owned();
+            table.row([name, &value.map_or_else(missing, exact)]);
         }
         table
     }
