@@ -7,6 +7,7 @@ mod golden;
 #[path = "../npz/mod.rs"]
 mod npz;
 mod properties;
+mod spectrum;
 
 use hesse::Real;
 use hesse::network::{Activation, Architecture, Dataset, Loss, Network, Targets};

@@ -208,14 +208,31 @@ fn squashed_maps_follow_the_chain_rule() {
 
 #[test]
 fn diagonals_agree_where_outputs_are_linear_in_each_parameter() {
-    // ReLU: diag H = diag G for any loss, tr H = S for half the squared error anywhere.
-    for (loss, seed) in [(Loss::HalfSquaredError, 1), (Loss::CrossEntropy, 2)] {
-        let network =
-            Architecture::perceptron(&[5, 8, 6, 3], Activation::Relu).build::<f64>().unwrap();
+    // Piecewise linear: diag H = diag G for any loss, tr H = S for half the squared error anywhere.
+    let relu = Activation::Relu;
+    let architectures = [
+        Architecture::perceptron(&[5, 8, 6, 3], relu),
+        Architecture::perceptron(&[5, 7, 3], Activation::LeakyRelu { slope: 0.1 }),
+        Architecture::perceptron(&[5, 4, 6, 3], Activation::Identity),
+        Architecture::new([2, 5, 5])
+            .convolution(3, 2, 0, relu)
+            .average_pool(2)
+            .flatten()
+            .dense(3, Activation::Identity),
+        Architecture::new([1, 6, 6])
+            .convolution(3, 3, 1, relu)
+            .max_pool(2)
+            .flatten()
+            .dense(3, Activation::Identity),
+    ];
+    let losses = [(Loss::HalfSquaredError, 1), (Loss::CrossEntropy, 2)];
+    for (architecture, (loss, seed)) in architectures.iter().flat_map(|a| losses.map(|l| (a, l))) {
+        let network = architecture.build::<f64>().unwrap();
         let theta = Parameters::initialize(&network, seed).into_values();
-        let inputs: Vec<f64> = normals(seed, 40);
+        let inputs: Vec<f64> = normals(seed, 8 * network.inputs());
         let classes = (0..8).map(|i| i % 3).collect();
-        let data = Dataset::from_rows(inputs.clone(), 5, Targets::Classes(classes)).unwrap();
+        let data = Dataset::from_rows(inputs.clone(), network.inputs(), Targets::Classes(classes))
+            .unwrap();
         let objective = Objective::new(&network, &data, loss).unwrap();
         let point = objective.at(&theta).unwrap();
         let (h, g) =
@@ -228,6 +245,22 @@ fn diagonals_agree_where_outputs_are_linear_in_each_parameter() {
             assert!((trace - r.trace()).abs() < 1e-12 * trace);
         }
     }
+}
+
+/// Scaling the first weights by α moves f like scaling the input: df/dα at 1 is J x without biases.
+#[test]
+fn scaling_the_first_weights_moves_the_outputs_along_the_jacobian() {
+    let network = Architecture::perceptron(&[4, 6, 3], Activation::Tanh).build::<f64>().unwrap();
+    let theta = Parameters::initialize(&network, 5).into_values();
+    let inputs: Vec<f64> = normals(6, 4);
+    let mut direction = vec![0.0; theta.len()];
+    direction[..24].copy_from_slice(&theta[..24]);
+    let data = Dataset::from_rows(inputs.clone(), 4, Targets::Classes(vec![0])).unwrap();
+    let objective = Objective::new(&network, &data, Loss::CrossEntropy).unwrap();
+    let moved = objective.at(&theta).unwrap().jacobian_product(&direction).unwrap();
+    let mut along = vec![0.0; 3];
+    NetworkMap::new(&network, &theta).unwrap().jvp(&inputs, &inputs, &mut along);
+    assert!(relative(&moved, &along) <= 1e-14);
 }
 
 #[test]

@@ -252,6 +252,24 @@ fn flatness_is_that_of_its_parts() {
     );
 }
 
+/// With many outputs only the largest singular values are computed, unless all are asked for.
+#[test]
+fn many_outputs_have_the_measures_that_need_the_largest_singular_values() {
+    let desk = Desk::new();
+    desk.text("wide.toml", "input = [3]\n[[layer]]\ntype = \"dense\"\noutputs = 70\n");
+    let weight = Array::new([70, 3], wave(210, 0.3)).unwrap();
+    let bias = Array::from_vector(wave(70, 0.2));
+    desk.arrays("wide.safetensors", vec![("layer1.weight", weight), ("layer1.bias", bias)]);
+    let command = "flatness wide.toml wide.safetensors data.npz";
+    let got = desk.json(&format!("{command} --out wide"));
+    assert!(float(&got["mls"]) > 0.0 && got["log_volume"].is_null() && got["log_nvr"].is_null());
+    let text = String::from_utf8(desk.run(command).stdout).unwrap();
+    assert!(text.contains("needs --singular-values all"), "{text}");
+    let all = desk.json(&format!("{command} --singular-values all"));
+    assert!((float(&all["mls"]) - float(&got["mls"])).abs() < 1e-9 * float(&all["mls"]));
+    assert!(all["log_volume"].is_number() && all["local_dimension"].is_number());
+}
+
 /// A zero input makes bounds infinite; that is no error.
 #[test]
 fn zero_inputs_are_listed() {
