@@ -147,7 +147,7 @@ fn offsets_scales_and_permutations_change_nothing() {
 }
 
 /// 50 Gaussian units: the naive ratio follows 1/(1/n + 1/d), the corrected ones stay at 50. The bars
-/// are four standard errors of the method sheet's 200 repetitions, for 40 of ours.
+/// are four standard errors of 200 repetitions of another implementation, for 40 of ours.
 #[test]
 fn corrected_ratios_do_not_depend_on_the_number_of_samples() {
     for (n, naive, sd) in [(25, 16.0, 4.2), (50, 24.5, 2.0), (100, 33.1, 0.9), (400, 44.4, 0.2)] {

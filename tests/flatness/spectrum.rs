@@ -29,7 +29,7 @@ fn the_ten_largest_eigenvalues_take_at_most_sixty_products() {
     });
 }
 
-/// The method sheet's measurements: 8.9, 3.6 and 2.9 over twenty seeds.
+/// Root mean square errors near 8.9, 3.6 and 2.9 are known from another implementation.
 #[test]
 fn low_rank_first_halves_the_error_of_the_trace() {
     with_digits(|hessian, spectrum| {

@@ -79,7 +79,7 @@ impl Chain {
     }
 }
 
-/// One layer as the bounds see it: ‖Jᵢ‖_F ≤ amplifiersᵢ · gradientsᵢ.
+/// One layer as the bounds see it: ‖Jᵢ‖_F ≤ amplifiersᵢ · gradientsᵢ, unless by [`ConvBound::ReferenceCode`].
 #[derive(Clone, Debug)]
 struct Factors {
     /// ‖W‖/‖x‖, +∞ for a zero input.
@@ -103,15 +103,15 @@ impl Factors {
 /// The bounds of a [`GeometryReport`], from [`GeometryReport::bounds`].
 ///
 /// With c_i = ‖W_l‖/‖xᵢ^l‖ and g_i = ‖∂f(xᵢ)/∂W_l‖_F every one of them starts from
-/// ‖J^l‖₂ ≤ ‖J^l‖_F ≤ c g (method section 2.4, equation 2). A zero input makes c and the bounds
+/// ‖J^l‖₂ ≤ ‖J^l‖_F ≤ c g. A zero input makes c and the bounds
 /// infinite; [`zero_input_rows`](Self::zero_input_rows) lists them.
 ///
 /// Those of volumes are loose by construction; D/MLS of trained perceptrons is between 4 and 35. D and
 /// MLS, or NMLS and its bound, need not correlate over networks: the prefactors vary (for tanh networks
 /// trained at several rates and batches the correlations are 0.17 and −0.18).
 ///
-/// Sources: Ma and Ying, arXiv 2105.13462 (equation 5); Chen, Recanatesi, Shea-Brown, arXiv 2310.01770
-/// (6 to 9).
+/// Sources: Ma and Ying, arXiv 2105.13462, for [`Bounds::ma_ying`]; Chen, Recanatesi, Shea-Brown, arXiv
+/// 2310.01770, for the others.
 #[derive(Clone, Debug)]
 pub struct Bounds<'a> {
     report: &'a GeometryReport,
@@ -187,7 +187,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// mean ‖J‖_F^k ≤ (‖W₁‖/min‖x‖)^k mean ‖∂f/∂W₁‖_F^k ≤ (‖W₁‖/min‖x‖)^k n^{max(k/2−1, 0)} S^{k/2}
-    /// (equation 5; Ma and Ying).
+    /// (Ma and Ying).
     ///
     /// # Errors
     /// k < 1; [`Error::NotApplicable`] unless the first linear layer reads the inputs alone.
@@ -213,7 +213,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// A = MLS ≤ B = ‖W₁‖ mean ‖∂f/∂W₁‖_F/‖x‖ ≤ C = ‖W₁‖ q √S_{W₁} ≤ D = ‖W₁‖ q √S with
-    /// q = √(mean 1/‖x‖²) (equation 6).
+    /// q = √(mean 1/‖x‖²).
     ///
     /// # Errors
     /// [`Error::NotApplicable`] unless the first linear layer reads the inputs alone.
@@ -231,7 +231,7 @@ impl<'a> Bounds<'a> {
         ))
     }
 
-    /// NMLS ≤ √((1/n) Σᵢ Σ_l ‖W_l‖²/‖xᵢ^l‖²) √S_W ≤ the same with S (equation 7).
+    /// NMLS ≤ √((1/n) Σᵢ Σ_l ‖W_l‖²/‖xᵢ^l‖²) √S_W ≤ the same with S.
     ///
     /// # Errors
     /// None for a report with linear layers.
@@ -248,7 +248,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// mean dV ≤ mean (‖J‖_F²/r)^{r/2} ≤ mean (c² g²/r)^{r/2} ≤ (1/n) √(Σ c^{2r}) (nS/r)^{r/2} with
-    /// c = ‖W₁‖/‖x‖, g = ‖∂f/∂W₁‖_F, r = min(N, M) (equation 8).
+    /// c = ‖W₁‖/‖x‖, g = ‖∂f/∂W₁‖_F, r = min(N, M).
     ///
     /// # Errors
     /// [`Error::NotApplicable`] unless the first linear layer reads the inputs alone, or where only the
@@ -292,7 +292,7 @@ impl<'a> Bounds<'a> {
         ))
     }
 
-    /// NVR ≤ (1/n) √(Σ_l Σᵢ (‖W_l‖/‖xᵢ^l‖)^{2N}) (nS/N)^{N/2} (equation 9).
+    /// NVR ≤ (1/n) √(Σ_l Σᵢ (‖W_l‖/‖xᵢ^l‖)^{2N}) (nS/N)^{N/2}.
     ///
     /// # Errors
     /// [`Error::NotApplicable`] where some layer is narrower than the outputs: then see
@@ -335,7 +335,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// (1/n) Σᵢ ‖xᵢ^l‖² ‖Jᵢ^l‖₂² ≤ κ_l ≤ ‖W_l‖² S_{W_l}, κ_l of the Gauss-Newton matrix of half the
-    /// squared error (section 2.5, item 1): layer-normalised sharpness on the right.
+    /// squared error: layer-normalised sharpness on the right.
     ///
     /// # Errors
     /// No such layer.
@@ -360,7 +360,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// (1/(nM)) Σᵢ ‖Jᵢ xᵢ‖² ≤ (1/n) Σᵢ Σ_k xᵢ_k² ‖∂f/∂x_k‖² ≤ h₁ S_ad(W₁), S_ad(W₁) the adaptive
-    /// sharpness of the first weights and h₁ their number of rows (section 2.5, item 2).
+    /// sharpness of the first weights and h₁ their number of rows.
     ///
     /// # Errors
     /// [`Error::NotApplicable`] unless the first linear layer reads the inputs alone, at one place, and

@@ -13,7 +13,7 @@ use crate::network::{LinearMap, Network, StackObserver};
 use crate::{Error, Real, Result};
 
 /// S, and the Jacobians of the raw outputs in the input of every layer, of all samples, from one
-/// stacked adjoint pass (method section 2.6, equation 10).
+/// stacked adjoint pass.
 ///
 /// The N unit vectors of the outputs are pulled back together for a shard of samples,
 ///

@@ -71,7 +71,7 @@ impl LayerGeometry {
     }
 
     /// κ_l = (1/n) Σᵢ ‖xᵢ^l‖² ‖Jᵢ^l‖_F²: relative flatness of the Gauss-Newton matrix of half the
-    /// squared error (method section 2.5, item 1).
+    /// squared error (after Petzka et al., arXiv 2001.00939).
     ///
     /// Where the layer does not [read its whole input](Self::reads_whole_input) with one matrix, this is
     /// that of the dense layer with the unrolled matrix T(K).
@@ -90,7 +90,7 @@ impl LayerGeometry {
     }
 
     /// ‖W_l‖₂² S_{W_l}: layer-normalised sharpness, at least κ_l of a layer that reads its whole input
-    /// (section 2.5, item 3). `None` unless weight norms were asked for.
+    /// `None` unless weight norms were asked for.
     #[must_use]
     pub fn normalized_sharpness(&self) -> Option<f64> {
         self.weight_norm.map(|norm| norm * norm * self.weight_trace())

@@ -15,8 +15,8 @@ use crate::{Error, Real, Result};
 /// Vectors that the operator multiplies together.
 const BLOCK: usize = 4;
 
-/// κ_l = Σ_{s,s'} ⟨w_s, w_s'⟩ tr H_{s,s'}, w_s the rows of W_l and H_{s,s'} = ∂²L/∂w_s ∂w_s' (method
-/// section 2.5, item 1), from products with H: the Hessian, or any symmetric matrix of its size.
+/// κ_l = Σ_{s,s'} ⟨w_s, w_s'⟩ tr H_{s,s'}, w_s the rows of W_l and H_{s,s'} = ∂²L/∂w_s ∂w_s' (Petzka
+/// et al., arXiv 2001.00939), from products with H: the Hessian, or any symmetric matrix of its size.
 ///
 /// With C Cᵀ = W Wᵀ it is the trace of (C ⊗ I)ᵀ H_l (C ⊗ I), H_l the block of the layer's weights; that
 /// matrix is a [`LinearOperator`] of dimension min(h, d)·d, so that every

@@ -65,7 +65,7 @@ impl GeometryReport {
         sums
     }
 
-    /// S = (1/n) Σᵢ ‖∂f(xᵢ)/∂θ‖_F² (equation 3): the trace of the Gauss-Newton matrix of half the
+    /// S = (1/n) Σᵢ ‖∂f(xᵢ)/∂θ‖_F²: the trace of the Gauss-Newton matrix of half the
     /// squared error, of raw outputs whatever the loss of training, biases included.
     #[must_use]
     pub fn trace(&self) -> f64 {

@@ -16,7 +16,7 @@ use crate::{Error, Real, Result};
 ///
 /// All eigenvalues by [`Lanczos`]: the operators are products with H and with every H_i; Σ costs 2n
 /// products of one sample and 2 of all, as much as four products with H. Memory: the primal passes of all
-/// samples, twice.
+/// samples, twice, and θ and a gradient for each.
 ///
 /// Source: Wu, Ma, E, *How SGD selects the global minima in over-parameterized learning*, NeurIPS 2018.
 /// Departure: Lanczos with residuals where the reference code of arXiv 2310.01770 iterates powers.

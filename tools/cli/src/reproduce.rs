@@ -55,7 +55,6 @@ pub fn run(arguments: &Arguments, isa: Isa, output: &Output) -> Result<Verdict, 
         (_, true) => Size::Full,
         _ => Size::Usual,
     };
-    // One method so far, so nothing to choose.
     let sections = vec![
         flatness::section(size, arguments.seed, output, &folder)?,
         sharpness::section(size, arguments.seed, output)?,

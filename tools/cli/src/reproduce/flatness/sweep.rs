@@ -261,9 +261,6 @@ impl Sweep {
 
     /// How far our means are from those of the reference, in standard errors of the difference; the
     /// largest, and the share beyond 2.
-    ///
-    /// # Errors
-    /// None yet.
     pub fn against_reference(&self) -> Claim {
         let mut apart = Vec::new();
         for (index, column) in COLUMNS.iter().enumerate() {

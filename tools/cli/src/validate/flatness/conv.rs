@@ -116,8 +116,7 @@ fn geometry(case: &Case<f64>, checks: &mut Checks<'_>) -> Result<(), Error> {
     let rows = (0..report.samples).flat_map(|i| smallest.iter().map(move |column| column[i]));
     let rows = Numbers::matrix(report.samples, smallest.len(), rows.collect());
     checks.compare("patch_smin", rule, &rows);
-    // In these files the reference code's convention is ‖W‖_F for the dense layer too, where our bounds
-    // take ‖W‖₂ in any convention.
+    // In these files the reference code's convention is ‖W‖_F for the dense layer too.
     let amplifier = |l: &LayerGeometry| -> f64 {
         let inverse = l.jacobian.norms.iter().map(|x| 1.0 / (x * x + EPSILON)).sum::<f64>();
         code(l) * inverse / report.samples as f64
