@@ -7,13 +7,19 @@
 //! ([`Duplicates::Merge`](crate::neighbors::Duplicates::Merge)), or drop their points where an
 //! estimator offers it, which is biased.
 
+mod cloud;
 mod estimate;
+mod estimator;
+mod flags;
 mod gride;
 mod maximum_likelihood;
 mod table;
 mod two_nn;
 
+pub use cloud::PointCloud;
 pub use estimate::Estimate;
+pub use estimator::{Estimator, estimator, estimators};
+pub use flags::{Flag, Flags};
 pub use gride::{Gride, Ties};
 pub use maximum_likelihood::{Combine, MaximumLikelihood};
 pub use two_nn::{Fit, TwoNn};
