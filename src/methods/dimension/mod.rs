@@ -1,19 +1,74 @@
-//! How many dimensions points occupy locally, from a table of nearest neighbours.
+//! How many dimensions points occupy, locally and by what they share with balls and spheres.
 //!
-//! All estimators read one table ([`Neighbors`](crate::neighbors::Neighbors)), in which T_j(i) is the
-//! distance from point i to its j-th neighbour: they assume that points lie uniformly around i, so
-//! that (T_j/T_k)^d is distributed as the j-th of k uniform numbers. They do not depend on the unit
-//! of distances. Copies (T₁ = 0) break that assumption and every likelihood: merge them
-//! ([`Duplicates::Merge`](crate::neighbors::Duplicates::Merge)), or drop their points where an
-//! estimator offers it, which is biased.
+//! All estimators read one cloud ([`PointCloud`]): distinct points and the table of their nearest
+//! neighbours, in which T_j(i) is the distance from point i to its j-th neighbour. Those that read
+//! distances alone take a table too. None depends on the unit of distances.
+//!
+//! | Name for [`estimator`] | Type | Reads | At each point |
+//! |---|---|---|---|
+//! | `two_nn` | [`TwoNn`] | T₂/T₁ | |
+//! | `gride` | [`Gride`] | T_n₂/T_n₁, any scale | |
+//! | `mle` | [`MaximumLikelihood`] | T₁, …, T_k | yes |
+//! | `mind`, `mind_mli` | [`Mind`] | T₁/T_(k+1) | |
+//! | `mom` | [`Moments`] | the mean of T₁, …, T_k | yes |
+//! | `mada` | [`ManifoldAdaptive`] | T_k/T_(k/2) | yes |
+//! | `binomial` | [`Binomial`] | neighbours within r T_k | |
+//! | `tle` | [`Tight`] | all distances among neighbours | yes |
+//! | `ess`, `ess_b` | [`SimplexSkewness`] | angles among neighbours | yes |
+//! | `local_pca` | [`LocalPca`] | spectra of neighbourhoods | yes |
+//! | `correlation_integral` | [`CorrelationIntegral`] | pairs within two radii | |
+//! | `danco` | [`Danco`] | T₁/T_(k+1) and angles, against balls | |
+//! | `fisher_s` | [`FisherSeparability`] | all angles | |
+//! | `mst` | [`SpanningTreeGrowth`] | spanning trees of subsamples | |
+//!
+//! Likelihoods assume that points lie uniformly around i, so that (T_j/T_k)^d is distributed as the
+//! j-th of k uniform numbers. Copies (T₁ = 0) break that: a cloud merges them; of a table that has
+//! them estimators say so, or drop their points where they offer it, which is biased. Standard errors
+//! of means over points account for the neighbours that points share.
 
+mod binomial;
+mod cloud;
+mod combine;
+mod correlation_integral;
+mod danco;
+mod danco_statistics;
 mod estimate;
+mod estimator;
+mod fisher;
+mod flags;
 mod gride;
+mod local_pca;
+mod manifold_adaptive;
 mod maximum_likelihood;
+mod mind;
+mod moments;
+mod neighbourhood;
+mod ratio_score;
+mod simplex_skewness;
+mod spanning_tree_growth;
+mod spline;
+mod spread;
 mod table;
+mod tight;
 mod two_nn;
 
+pub use binomial::Binomial;
+pub use cloud::PointCloud;
+pub use combine::Combine;
+pub use correlation_integral::CorrelationIntegral;
+pub use danco::{Danco, DancoReport};
+pub use danco_statistics::DancoStatistics;
 pub use estimate::Estimate;
+pub use estimator::{Estimator, estimator, estimators};
+pub use fisher::{FisherReport, FisherSeparability};
+pub use flags::{Flag, Flags};
 pub use gride::{Gride, Ties};
-pub use maximum_likelihood::{Combine, MaximumLikelihood};
+pub use local_pca::{LocalPca, LocalRule};
+pub use manifold_adaptive::ManifoldAdaptive;
+pub use maximum_likelihood::MaximumLikelihood;
+pub use mind::Mind;
+pub use moments::Moments;
+pub use simplex_skewness::{SimplexSkewness, Skewness};
+pub use spanning_tree_growth::SpanningTreeGrowth;
+pub use tight::{Shortest, Tight};
 pub use two_nn::{Fit, TwoNn};
