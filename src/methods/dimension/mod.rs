@@ -7,13 +7,30 @@
 //! ([`Duplicates::Merge`](crate::neighbors::Duplicates::Merge)), or drop their points where an
 //! estimator offers it, which is biased.
 
+mod distance_law;
 mod estimate;
+mod geodesic;
 mod gride;
+mod linear_task;
 mod maximum_likelihood;
+mod products;
+mod readout_noise;
+mod sphere_fit;
+mod stationary_noise;
 mod table;
+mod two_layer_descent;
 mod two_nn;
+mod weight_noise;
 
+pub use distance_law::DistanceLaw;
 pub use estimate::Estimate;
+pub use geodesic::{GeodesicDimension, GeodesicFlag, GeodesicReport, GeodesicSpread};
 pub use gride::{Gride, Ties};
+pub use linear_task::LinearTask;
 pub use maximum_likelihood::{Combine, MaximumLikelihood};
+pub use readout_noise::ReadoutNoise;
+pub use sphere_fit::{Rejected, SphereFit};
+pub use stationary_noise::StationaryNoise;
+pub use two_layer_descent::{Descent, DescentLook, DescentRun, TwoLayerDescent};
 pub use two_nn::{Fit, TwoNn};
+pub use weight_noise::{EffectiveLoss, NoiseOptimum};
