@@ -1,6 +1,7 @@
 //! Dimensions beyond neighbours: graph distances, layers of networks, the theory of noise.
 
 mod geodesic;
+mod layers;
 mod noise_theory;
 
 #[path = "../npz/mod.rs"]

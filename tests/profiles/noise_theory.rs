@@ -171,7 +171,7 @@ fn mean_dynamics_of_the_reference() {
     let before = still.outside(start.as_ref()).unwrap();
     let after = still.outside(still.mean(start.as_ref(), 1000).unwrap().as_ref()).unwrap();
     assert_matrix(after.as_ref(), before.as_ref(), 1e-14, "outside without noise");
-    let (s, eta) = (number("sigma"), 0.7);
+    let (s, eta) = (number("sigma"), 0.6);
     let fast = ReadoutNoise::new(&task, m("V").as_ref(), s, eta).unwrap();
     let mut w = start.clone();
     let v = m("V");

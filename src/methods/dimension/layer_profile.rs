@@ -1,0 +1,330 @@
+//! Dimensions layer by layer.
+
+use faer::{Mat, MatRef};
+
+use super::estimate::Estimate;
+use super::geodesic::{GeodesicDimension, GeodesicReport, GeodesicSpread};
+use super::maximum_likelihood::MaximumLikelihood;
+use super::two_nn::TwoNn;
+use crate::neighbors::{Duplicates, Knn, Neighbors};
+use crate::network::Network;
+use crate::statistics::{NotEstimable, ParticipationRatio};
+use crate::{Error, Real, Result};
+
+/// Groups of samples that are left out in turn for the standard error of participation ratios.
+const GROUPS: usize = 10;
+
+/// Local, global and linear dimensions of the same samples behind every layer of a network.
+///
+/// | Kind | By | Error |
+/// |---|---|---|
+/// | local | [`MaximumLikelihood`] with k = 20 (harmonic mean), and [`TwoNn`] over 0.9 of the ratios | the estimators' own |
+/// | global | [`GeodesicDimension`] on the graph of k = 10 neighbours | its spread over k = 3, 5, 10 and 40, 50, 60 bins |
+/// | linear | [`ParticipationRatio`], plain and corrected for few samples | leaving out a tenth of the samples in turn |
+///
+/// One table of neighbours a layer, of distinct samples, serves both local estimates and the graph. An
+/// estimate that a layer has no answer for is an `Err` of its own, the others stand.
+///
+/// The dimension of a set cannot rise under a layer, which is Lipschitz: where an estimate of the
+/// local dimension rises from layer to layer that is a matter of finite samples (Schulte and
+/// Rügamer, arXiv 2604.20276), and [`LayerFlag::LocalRises`] says so.
+///
+/// Source: Recanatesi, Farrell, Advani, Moore, Lajoie, Shea-Brown, arXiv 1906.00443.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerProfile {
+    likelihood: MaximumLikelihood,
+    neighbours: usize,
+    two_nn: TwoNn,
+    geodesic: GeodesicDimension,
+    graph: usize,
+    spread: bool,
+}
+
+/// What is doubtful about a layer's dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LayerFlag {
+    /// Some samples are the same here, and were merged for neighbours.
+    Copies,
+    /// A local estimate is above 2 log₁₀ n: more than n samples can show (Eckmann and Ruelle 1992).
+    BeyondSamples,
+    /// The local estimate is above that of the layer before by more than two standard errors, or by a
+    /// tenth where none is known.
+    LocalRises,
+    /// The graph-distance dimension has no value or doubts of its own.
+    Geodesic,
+}
+
+impl LayerFlag {
+    /// Its name: `beyond_samples`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Copies => "copies",
+            Self::BeyondSamples => "beyond_samples",
+            Self::LocalRises => "local_rises",
+            Self::Geodesic => "geodesic",
+        }
+    }
+}
+
+/// A participation ratio with its standard error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LinearDimension {
+    /// The participation ratio.
+    pub value: f64,
+    /// By leaving out a tenth of the samples in turn; `None` for fewer than twenty samples, or where
+    /// a part has no value.
+    pub standard_error: Option<f64>,
+}
+
+/// The dimensions behind one layer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LayerDimensions {
+    /// The layer.
+    pub name: String,
+    /// Number of samples.
+    pub samples: usize,
+    /// Number of different samples.
+    pub distinct: usize,
+    /// Number of units.
+    pub features: usize,
+    /// Local, by maximum likelihood.
+    pub likelihood: Result<Estimate>,
+    /// Local, by the first two neighbours.
+    pub two_nn: Result<Estimate>,
+    /// Global, by distances along the graph.
+    pub geodesic: Result<GeodesicReport>,
+    /// How much that depends on neighbours and bins.
+    pub spread: Option<GeodesicSpread>,
+    /// Linear: the participation ratio of the covariance.
+    pub participation: Result<LinearDimension>,
+    /// Linear, corrected for few samples.
+    pub corrected: Result<LinearDimension>,
+    /// What is doubtful.
+    pub flags: Vec<LayerFlag>,
+}
+
+impl LayerDimensions {
+    /// Linear over local dimension: how much the points curve.
+    #[must_use]
+    pub fn gain(&self) -> Option<f64> {
+        let (linear, local) = (self.participation.as_ref().ok()?, self.likelihood.as_ref().ok()?);
+        Some(linear.value / local.value)
+    }
+}
+
+impl Default for LayerProfile {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LayerProfile {
+    /// As in the table above.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            likelihood: MaximumLikelihood::new(20),
+            neighbours: 20,
+            two_nn: TwoNn::linear(0.9),
+            geodesic: GeodesicDimension::new(10),
+            graph: 10,
+            spread: true,
+        }
+    }
+
+    /// Neighbours of the estimate by maximum likelihood.
+    #[must_use]
+    pub fn neighbours(self, k: usize) -> Self {
+        Self { likelihood: MaximumLikelihood::new(k), neighbours: k, ..self }
+    }
+
+    /// Share of the ratios that TwoNN keeps.
+    #[must_use]
+    pub fn keep(self, share: f64) -> Self {
+        Self { two_nn: TwoNn::linear(share), ..self }
+    }
+
+    /// Neighbours of the graph.
+    #[must_use]
+    pub fn graph(self, k: usize) -> Self {
+        Self { geodesic: GeodesicDimension::new(k), graph: k, ..self }
+    }
+
+    /// Without the spread of the global dimension, a third of its time.
+    #[must_use]
+    pub fn without_spread(self) -> Self {
+        Self { spread: false, ..self }
+    }
+
+    /// Of layers given as samples × features, with their names, first to last.
+    ///
+    /// # Errors
+    /// No layer, layers of different numbers of samples, a layer without samples or features, NaN or
+    /// infinities. What a layer has no answer for is no error here.
+    pub fn run<T: Real>(&self, layers: &[(&str, MatRef<'_, T>)]) -> Result<Vec<LayerDimensions>> {
+        let Some((_, first)) = layers.first() else { return Err(Error::empty("layers")) };
+        for (name, layer) in layers {
+            if layer.nrows() != first.nrows() {
+                let what = format!("samples of layer {name}");
+                return Err(Error::shape(what, first.nrows(), layer.nrows()));
+            }
+        }
+        let mut profile: Vec<LayerDimensions> =
+            layers.iter().map(|(name, x)| self.layer(name, *x)).collect::<Result<_>>()?;
+        for l in 1..profile.len() {
+            if let (Ok(before), Ok(here)) = (&profile[l - 1].likelihood, &profile[l].likelihood)
+                && rises(before, here)
+            {
+                profile[l].flags.push(LayerFlag::LocalRises);
+            }
+        }
+        Ok(profile)
+    }
+
+    /// Of a network with these parameters on samples × features, row-major: the inputs and behind
+    /// every layer.
+    ///
+    /// # Errors
+    /// As [`Network::activations`].
+    pub fn of_network<T: Real>(
+        &self,
+        network: &Network<T>,
+        parameters: &[T],
+        inputs: &[T],
+    ) -> Result<Vec<LayerDimensions>> {
+        let all = network.activations(parameters, inputs)?;
+        let layers: Vec<_> = all.iter().map(|a| (a.name.as_str(), a.rows())).collect();
+        self.run(&layers)
+    }
+
+    fn layer<T: Real>(&self, name: &str, x: MatRef<'_, T>) -> Result<LayerDimensions> {
+        let (samples, features) = x.shape();
+        // Checks the samples, and finds copies.
+        let distinct = match Knn::new(1).duplicates(Duplicates::Merge).build(x) {
+            Ok(table) => table.len(),
+            Err(error) if samples > 0 && features > 0 => match all_the_same(x) {
+                true => 1,
+                false => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        let spread: &[usize] = if self.spread { &SPREAD_NEIGHBOURS } else { &[] };
+        let wanted = spread.iter().copied().chain([self.neighbours, self.graph, 2]);
+        // An estimator that needs more says so itself.
+        let k = wanted.fold(0, usize::max).min(distinct - 1);
+        let table =
+            (k > 0).then(|| Knn::new(k).duplicates(Duplicates::Merge).build(x)).transpose()?;
+        let with = |f: &dyn Fn(&Neighbors) -> Result<Estimate>| match &table {
+            Some(table) => f(table),
+            None => Err(all_one(name)),
+        };
+        let likelihood = with(&|table| self.likelihood.fit(table));
+        let two_nn = with(&|table| self.two_nn.fit(table));
+        let geodesic = match &table {
+            Some(table) => self.geodesic.fit(table),
+            None => Err(all_one(name)),
+        };
+        let spread = match &table {
+            Some(table) if k >= 10 && self.spread => {
+                self.geodesic.spread(table, &SPREAD_NEIGHBOURS, &[40, 50, 60]).ok()
+            }
+            _ => None,
+        };
+        // In f64 whatever the storage: the ratio of sums of fourth powers shows every digit.
+        let x = Mat::from_fn(samples, features, |i, j| x[(i, j)].to_f64());
+        let (participation, corrected) = linear(x.as_ref());
+        let most = 2.0 * (distinct as f64).log10();
+        let beyond = [&likelihood, &two_nn].into_iter().flatten().any(|e| e.value > most);
+        let doubtful = geodesic.as_ref().map_or(true, |r| r.fit.is_err() || !r.flags().is_empty());
+        let flags = [
+            (distinct < samples, LayerFlag::Copies),
+            (beyond, LayerFlag::BeyondSamples),
+            (doubtful, LayerFlag::Geodesic),
+        ];
+        Ok(LayerDimensions {
+            name: name.to_owned(),
+            samples,
+            distinct,
+            features,
+            likelihood,
+            two_nn,
+            geodesic,
+            spread,
+            participation,
+            corrected,
+            flags: flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).collect(),
+        })
+    }
+}
+
+const SPREAD_NEIGHBOURS: [usize; 3] = [3, 5, 10];
+
+fn all_the_same<T: Real>(x: MatRef<'_, T>) -> bool {
+    let finite = (0..x.ncols()).all(|j| x[(0, j)].is_finite());
+    finite && (1..x.nrows()).all(|i| (0..x.ncols()).all(|j| x[(i, j)] == x[(0, j)]))
+}
+
+fn all_one(name: &str) -> Error {
+    Error::range(format!("samples of layer {name}"), "two different ones or more", "one")
+}
+
+fn rises(before: &Estimate, here: &Estimate) -> bool {
+    let error = |e: &Estimate| e.standard_error;
+    let margin = match (error(before), error(here)) {
+        (Some(a), Some(b)) => 2.0 * a.hypot(b),
+        _ => 0.1 * before.value,
+    };
+    here.value - before.value > margin
+}
+
+/// The participation ratio and that corrected for few samples, with their jackknife.
+fn linear(x: MatRef<'_, f64>) -> (Result<LinearDimension>, Result<LinearDimension>) {
+    let whole = match ParticipationRatio::of(x) {
+        Ok(whole) => whole,
+        Err(error) => {
+            let text = error.to_string();
+            return (
+                Err(error),
+                Err(Error::not_applicable("participation ratio", "variance", text)),
+            );
+        }
+    };
+    let n = x.nrows();
+    let parts: Vec<ParticipationRatio> = if n < 2 * GROUPS {
+        Vec::new()
+    } else {
+        let part = |g: usize| {
+            let rows: Vec<usize> = (0..n).filter(|i| i % GROUPS != g).collect();
+            let part = Mat::from_fn(rows.len(), x.ncols(), |i, j| x[(rows[i], j)]);
+            ParticipationRatio::of(part.as_ref()).ok()
+        };
+        (0..GROUPS).filter_map(part).collect()
+    };
+    let of = |get: &dyn Fn(&ParticipationRatio) -> Result<f64, NotEstimable>| {
+        let value = get(&whole)?;
+        let parts: Vec<f64> = parts.iter().filter_map(|part| get(part).ok()).collect();
+        Ok(LinearDimension { value, standard_error: jackknife(&parts) })
+    };
+    let named = |found: Result<LinearDimension, NotEstimable>| {
+        found.map_err(|reason| {
+            let expected = "positive estimates of both moments";
+            Error::not_applicable("participation ratio", expected, format!("{reason:?}"))
+        })
+    };
+    (named(of(&|pr| Ok(pr.naive))), named(of(&|pr| pr.row)))
+}
+
+/// √((G − 1)/G Σ (θ − mean)²) of G values, each without another group.
+fn jackknife(parts: &[f64]) -> Option<f64> {
+    if parts.len() < GROUPS {
+        return None;
+    }
+    let groups = parts.len() as f64;
+    let mean = parts.iter().sum::<f64>() / groups;
+    let squares: f64 = parts.iter().map(|p| (p - mean) * (p - mean)).sum();
+    Some(((groups - 1.0) / groups * squares).sqrt())
+}
