@@ -1,8 +1,12 @@
 //! An estimated dimension.
 
+use super::flags::{Flag, Flags};
 use crate::{Error, Result};
 
-/// A dimension, with the number of points that it is read off.
+/// The 97.5% quantile of the normal distribution.
+const TWO_SIDED: f64 = 1.959_963_984_540_054;
+
+/// A dimension, how sure it is, and the number of points that it is read off.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Estimate {
@@ -10,10 +14,15 @@ pub struct Estimate {
     pub value: f64,
     /// Its standard error under the assumptions of the estimator, where one is known.
     pub standard_error: Option<f64>,
+    /// Where the dimension lies with a confidence of 95% under the same assumptions: exactly for
+    /// TwoNN by maximum likelihood, otherwise 1.96 standard errors on both sides, not below 0.
+    pub interval: Option<(f64, f64)>,
     /// Points that entered.
     pub used: usize,
     /// Points of the table.
     pub points: usize,
+    /// What is doubtful.
+    pub flags: Flags,
 }
 
 impl Estimate {
@@ -24,10 +33,27 @@ impl Estimate {
         used: usize,
         points: usize,
     ) -> Result<Self> {
-        match value.is_finite() && value > 0.0 {
-            true => Ok(Self { value, standard_error, used, points }),
-            false => Err(not_estimable(format!("{value} from {used} of {points} points"))),
+        if !value.is_finite() || value <= 0.0 {
+            return Err(not_estimable(format!("{value} from {used} of {points} points")));
         }
+        let interval = standard_error.map(|error| {
+            let half = TWO_SIDED * error;
+            (if half < value { value - half } else { 0.0 }, value + half)
+        });
+        let flags = Flags::default()
+            .with(Flag::LeftOut, used < points)
+            .with(Flag::BeyondSample, value > 2.0 * (points as f64).log10());
+        Ok(Self { value, standard_error, interval, used, points, flags })
+    }
+
+    /// With an interval that is known better than by the standard error.
+    pub(super) fn between(self, low: f64, high: f64) -> Self {
+        Self { interval: Some((low, high)), ..self }
+    }
+
+    /// With a flag, if `when`.
+    pub(super) fn flag(self, flag: Flag, when: bool) -> Self {
+        Self { flags: self.flags.with(flag, when), ..self }
     }
 }
 

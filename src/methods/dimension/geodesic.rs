@@ -2,8 +2,11 @@
 
 use faer::Mat;
 
+use super::cloud::PointCloud;
 use super::distance_law::DistanceLaw;
 use super::estimate::{Estimate, not_estimable};
+use super::estimator::Estimator;
+use super::flags::Flag;
 use super::sphere_fit::{LARGEST, Rejected, SphereFit};
 use crate::krylov::symmetric_eigen;
 use crate::neighbors::{Geodesics, Graph, Neighbors, Sources};
@@ -154,7 +157,9 @@ impl GeodesicReport {
     pub fn estimate(&self) -> Result<Estimate> {
         match &self.fit {
             Ok(fit) if in_range(fit.dimension) => {
-                Estimate::new(fit.dimension, None, self.used, self.points)
+                let limit = fit.nearest == 1 || fit.nearest == LARGEST;
+                let estimate = Estimate::new(fit.dimension, None, self.used, self.points)?;
+                Ok(estimate.flag(Flag::AtLimit, limit))
             }
             Ok(fit) => Err(not_estimable(format!(
                 "{} from graph distances, where 1 to {LARGEST} can be told",
@@ -305,6 +310,29 @@ impl GeodesicDimension {
             GeodesicReport { points, used, longest_edge, law, fit }
         };
         Ok(laws.into_iter().map(report).collect())
+    }
+}
+
+impl Estimator for GeodesicDimension {
+    fn name(&self) -> &'static str {
+        "geodesic"
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let sources = match &self.sources {
+            Sources::All => "all".to_owned(),
+            Sources::Vertices(vertices) => vertices.len().to_string(),
+            Sources::Sample { count, .. } => count.to_string(),
+        };
+        vec![("k", self.k.to_string()), ("bins", self.bins.to_string()), ("sources", sources)]
+    }
+
+    fn neighbours(&self) -> usize {
+        self.k
+    }
+
+    fn estimate(&self, cloud: &PointCloud) -> Result<Estimate> {
+        self.fit(cloud.table())?.estimate()
     }
 }
 

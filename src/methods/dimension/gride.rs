@@ -1,6 +1,8 @@
 //! The dimension from the ratio of two distances at any scale.
 
+use super::cloud::PointCloud;
 use super::estimate::{Estimate, not_estimable};
+use super::estimator::Estimator;
 use super::table::log_ratios;
 use crate::neighbors::Neighbors;
 use crate::{Error, Result};
@@ -92,6 +94,28 @@ impl Gride {
         let value = score.root();
         let slope = -score.slope(value, n as f64);
         Estimate::new(value, Some(1.0 / slope.sqrt()), n, table.len())
+    }
+}
+
+impl Estimator for Gride {
+    fn name(&self) -> &'static str {
+        "gride"
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let ties = match self.ties {
+            Ties::Drop => "drop",
+            Ties::Nudge => "nudge",
+        };
+        vec![("n1", self.n1.to_string()), ("n2", self.n2.to_string()), ("ties", ties.to_owned())]
+    }
+
+    fn neighbours(&self) -> usize {
+        self.n2
+    }
+
+    fn estimate(&self, cloud: &PointCloud) -> Result<Estimate> {
+        self.fit(cloud.table())
     }
 }
 

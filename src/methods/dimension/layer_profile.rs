@@ -3,6 +3,7 @@
 use faer::{Mat, MatRef};
 
 use super::estimate::Estimate;
+use super::flags::Flag;
 use super::geodesic::{GeodesicDimension, GeodesicReport, GeodesicSpread};
 use super::maximum_likelihood::MaximumLikelihood;
 use super::two_nn::TwoNn;
@@ -203,21 +204,10 @@ impl LayerProfile {
 
     fn layer<T: Real>(&self, name: &str, x: MatRef<'_, T>) -> Result<LayerDimensions> {
         let (samples, features) = x.shape();
-        // Checks the samples, and finds copies.
-        let distinct = match Knn::new(1).duplicates(Duplicates::Merge).build(x) {
-            Ok(table) => table.len(),
-            Err(error) if samples > 0 && features > 0 => match all_the_same(x) {
-                true => 1,
-                false => return Err(error),
-            },
-            Err(error) => return Err(error),
-        };
         let spread: &[usize] = if self.spread { &SPREAD_NEIGHBOURS } else { &[] };
         let wanted = spread.iter().copied().chain([self.neighbours, self.graph, 2]);
-        // An estimator that needs more says so itself.
-        let k = wanted.fold(0, usize::max).min(distinct - 1);
-        let table =
-            (k > 0).then(|| Knn::new(k).duplicates(Duplicates::Merge).build(x)).transpose()?;
+        let table = table(x, wanted.fold(0, usize::max))?;
+        let (distinct, k) = table.as_ref().map_or((1, 0), |table| (table.len(), table.k()));
         let with = |f: &dyn Fn(&Neighbors) -> Result<Estimate>| match &table {
             Some(table) => f(table),
             None => Err(all_one(name)),
@@ -237,8 +227,8 @@ impl LayerProfile {
         // In f64 whatever the storage: the ratio of sums of fourth powers shows every digit.
         let x = Mat::from_fn(samples, features, |i, j| x[(i, j)].to_f64());
         let (participation, corrected) = linear(x.as_ref());
-        let most = 2.0 * (distinct as f64).log10();
-        let beyond = [&likelihood, &two_nn].into_iter().flatten().any(|e| e.value > most);
+        let beyond = |e: &Estimate| e.flags.contains(Flag::BeyondSample);
+        let beyond = [&likelihood, &two_nn].into_iter().flatten().any(beyond);
         let doubtful = geodesic.as_ref().map_or(true, |r| r.fit.is_err() || !r.flags().is_empty());
         let flags = [
             (distinct < samples, LayerFlag::Copies),
@@ -262,6 +252,20 @@ impl LayerProfile {
 }
 
 const SPREAD_NEIGHBOURS: [usize; 3] = [3, 5, 10];
+
+/// The table of k neighbours of distinct samples, of all others where they are fewer: an estimator
+/// that needs more says so itself. `None` where all samples are the same.
+fn table<T: Real>(x: MatRef<'_, T>, k: usize) -> Result<Option<Neighbors>> {
+    let merged = |k| Knn::new(k).duplicates(Duplicates::Merge).build(x);
+    if let Ok(table) = merged(k) {
+        return Ok(Some(table));
+    }
+    match merged(1) {
+        Ok(nearest) => merged(k.min(nearest.len() - 1)).map(Some),
+        Err(_) if x.nrows() > 0 && x.ncols() > 0 && all_the_same(x) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
 
 fn all_the_same<T: Real>(x: MatRef<'_, T>) -> bool {
     let finite = (0..x.ncols()).all(|j| x[(0, j)].is_finite());

@@ -1,6 +1,8 @@
 //! The dimension from the distances to the first k neighbours.
 
+use super::cloud::PointCloud;
 use super::estimate::Estimate;
+use super::estimator::Estimator;
 use super::table::{check, refuse_zeros};
 use crate::neighbors::Neighbors;
 use crate::{Error, Result};
@@ -16,6 +18,18 @@ pub enum Combine {
     Arithmetic,
     /// Median.
     Median,
+}
+
+impl Combine {
+    /// Its name: `harmonic`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Harmonic => "harmonic",
+            Self::Arithmetic => "arithmetic",
+            Self::Median => "median",
+        }
+    }
 }
 
 /// Maximum likelihood of the dimension at each point, m_k = (k − 1)/Σ_{j<k} ln(T_k/T_j), combined
@@ -133,5 +147,36 @@ impl MaximumLikelihood {
         let row = table.distances(i);
         let sum: f64 = row[..k - 1].iter().map(|t| (row[k - 1] / t).ln()).sum();
         sum / (k - if self.unbiased { 2 } else { 1 }) as f64
+    }
+}
+
+impl Estimator for MaximumLikelihood {
+    fn name(&self) -> &'static str {
+        "mle"
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let k = match self.smallest == self.largest {
+            true => self.largest.to_string(),
+            false => format!("{}..={}", self.smallest, self.largest),
+        };
+        let numerator = if self.unbiased { "k-2" } else { "k-1" };
+        vec![
+            ("k", k),
+            ("combine", self.combine.name().to_owned()),
+            ("numerator", numerator.to_owned()),
+        ]
+    }
+
+    fn neighbours(&self) -> usize {
+        self.largest
+    }
+
+    fn estimate(&self, cloud: &PointCloud) -> Result<Estimate> {
+        self.fit(cloud.table())
+    }
+
+    fn at_points(&self, cloud: &PointCloud) -> Result<Option<Vec<f64>>> {
+        self.pointwise(cloud.table()).map(Some)
     }
 }

@@ -1,6 +1,8 @@
 //! The dimension from the ratio of the first two distances.
 
+use super::cloud::PointCloud;
 use super::estimate::{Estimate, not_estimable};
+use super::estimator::Estimator;
 use super::table::{check, log_ratios};
 use crate::neighbors::Neighbors;
 use crate::{Error, Result};
@@ -124,6 +126,32 @@ impl TwoNn {
             Fit::MaximumLikelihood => likelihood(&logs, n, points),
             Fit::Censored { keep } => likelihood(&logs[..kept(keep)?], n, points),
         }
+    }
+}
+
+impl Estimator for TwoNn {
+    fn name(&self) -> &'static str {
+        "two_nn"
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let (fit, keep) = match self.fit {
+            Fit::Linear { keep } => ("linear", Some(keep)),
+            Fit::MaximumLikelihood => ("maximum_likelihood", None),
+            Fit::Censored { keep } => ("censored", Some(keep)),
+            Fit::Ansuini { keep } => ("ansuini", Some(keep)),
+        };
+        let keep = keep.map(|keep| ("keep", keep.to_string()));
+        let copies = self.drop_copies.then(|| ("copies", "drop".to_owned()));
+        [("fit", fit.to_owned())].into_iter().chain(keep).chain(copies).collect()
+    }
+
+    fn neighbours(&self) -> usize {
+        2
+    }
+
+    fn estimate(&self, cloud: &PointCloud) -> Result<Estimate> {
+        self.fit(cloud.table())
     }
 }
 

@@ -4,12 +4,15 @@ mod files;
 mod summary;
 
 use hesse::Error;
-use hesse::dimension::{GeodesicDimension, Gride, MaximumLikelihood, Ties, TwoNn};
+use hesse::dimension::{
+    Estimator, GeodesicDimension, Gride, MaximumLikelihood, PointCloud, Ties, TwoNn, estimator,
+    estimators,
+};
 use hesse::faer::Mat;
-use hesse::neighbors::{Knn, Neighbors, Sources};
+use hesse::neighbors::Sources;
 use hesse::statistics::{ParticipationRatio, RankRule, Spectrum};
 
-use super::points::{self, Copies};
+use super::points;
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, to_json};
 use files::Results;
@@ -26,9 +29,12 @@ pub(super) struct Arguments {
     /// Points: X.npy, data.npz:X or model.safetensors:X; the first axis counts them
     #[arg(value_name = "POINTS")]
     points: String,
-    /// Neighbours of the estimates that use them
-    #[arg(short, long, value_name = "K", default_value_t = 20)]
-    k: usize,
+    /// Estimators, by name; by default all of them
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Neighbours of the local estimates, instead of the usual number of each
+    #[arg(short, long, value_name = "K")]
+    k: Option<usize>,
     /// Share of the ratios that TwoNN keeps
     #[arg(long, value_name = "SHARE", default_value_t = 0.9, allow_negative_numbers = true)]
     keep: f64,
@@ -44,9 +50,6 @@ pub(super) struct Arguments {
     /// Start distances along the graph at this many points instead of all
     #[arg(long, value_name = "N")]
     landmarks: Option<usize>,
-    /// Points that are the same
-    #[arg(long, value_enum, default_value_t = Copies::Merge)]
-    copies: Copies,
     /// Seed of the landmarks
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
@@ -58,7 +61,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Fai
         return Err(Error::range("--keep", "more than 0, at most 1", share).into());
     }
     for (what, value, fewest) in [
-        ("--k", arguments.k, 2),
+        ("--k", arguments.k.unwrap_or(20), 2),
         ("--graph", arguments.graph, 1),
         ("--largest-scale", arguments.largest_scale, 2),
         ("--bins", arguments.bins, 4),
@@ -84,53 +87,56 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Fai
 
 fn estimate(arguments: &Arguments, x: &Mat<f64>) -> Result<Results, Failure> {
     let n = x.nrows();
-    let copies = arguments.copies.duplicates();
-    let wanted = arguments.k.max(arguments.graph);
-    if n <= wanted {
-        return Err(
-            Error::range("points", format!("more than {wanted}, for the neighbours"), n).into()
-        );
+    for name in &arguments.only {
+        estimator(name, None)?;
     }
-    // More neighbours where there are points for more scales.
-    let table = Knn::new(wanted).duplicates(copies).build(x.as_ref())?;
-    let distinct = table.len();
-    let most = arguments.largest_scale.min(distinct - 1).max(wanted);
-    let table = match most > wanted {
-        true => Knn::new(most).duplicates(copies).build(x.as_ref())?,
-        false => table,
-    };
-    let likelihood = MaximumLikelihood::new(arguments.k);
-    let mut lines = local(arguments, &table, likelihood);
-    let pointwise = likelihood.pointwise(&table).ok();
+    let asked = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|o| o == name);
+    let mut local: Vec<Box<dyn Estimator>> = Vec::new();
+    for name in estimators().filter(|name| asked(name)) {
+        match name {
+            "two_nn" => {
+                local.push(Box::new(TwoNn::linear(arguments.keep)));
+                local.push(Box::new(TwoNn::maximum_likelihood()));
+            }
+            // At all scales, and with what its fit tells.
+            "gride" | "geodesic" => {}
+            _ => local.push(estimator(name, arguments.k)?),
+        }
+    }
+    let needed = local.iter().map(|e| e.neighbours()).fold(arguments.graph, usize::max);
+    let needed = if asked("gride") { needed.max(arguments.largest_scale) } else { needed };
+    let cloud = cloud(x, needed)?;
+    let (table, distinct) = (cloud.table(), cloud.len());
+    let mut lines: Vec<Line> = local.iter().map(|e| Line::by(e.as_ref(), &cloud)).collect();
+    let likelihood = MaximumLikelihood::new(arguments.k.unwrap_or(20));
+    let pointwise = likelihood.pointwise(table).ok();
 
     let mut scales = Vec::new();
     for n1 in std::iter::successors(Some(1_usize), |n1| n1.checked_mul(2)) {
-        if 2 * n1 > table.k().min(arguments.largest_scale) {
+        if !asked("gride") || 2 * n1 > table.k().min(arguments.largest_scale) {
             break;
         }
         let radius: f64 = (0..distinct)
             .map(|i| 0.5 * (table.distances(i)[n1 - 1] + table.distances(i)[2 * n1 - 1]))
             .sum();
-        let found = Gride::new(n1, 2 * n1).ties(Ties::Drop).fit(&table);
-        let setting = format!("neighbours {n1} and {}", 2 * n1);
-        lines.push(Line::of("Gride", "local", setting, &found));
-        scales.push(Scale::of(n1, radius / distinct as f64, found.as_ref().ok()));
+        let gride = Gride::new(n1, 2 * n1).ties(Ties::Drop);
+        lines.push(Line::by(&gride, &cloud));
+        let found = gride.run(&cloud).ok();
+        scales.push(Scale::of(n1, radius / distinct as f64, found.as_ref()));
     }
 
     let mut geodesic = GeodesicDimension::new(arguments.graph).bins(arguments.bins);
     if let Some(count) = arguments.landmarks {
         geodesic = geodesic.sources(Sources::Sample { count, seed: arguments.seed });
     }
-    let report = geodesic.fit(&table);
-    let setting = format!("graph of {} neighbours, {} bins", arguments.graph, arguments.bins);
-    let mut line = match &report {
-        Ok(report) => Line::of("graph distances", "global", setting, &report.estimate()),
-        Err(error) => Line::none("graph distances", "global", setting, error.to_string()),
-    };
-    if let Ok(report) = &report {
-        line.flags = report.flags().into_iter().map(|flag| flag.name()).collect();
+    let report = asked("geodesic").then(|| geodesic.fit(table));
+    if let Some(report) = &report {
+        let mut line = Line::by(&geodesic, &cloud);
+        if let Ok(report) = report {
+            line.flags = report.flags().into_iter().map(|flag| flag.name()).collect();
+        }
+        lines.push(line);
     }
-    lines.push(line);
 
     let mut ranks = Vec::new();
     let spectrum = Spectrum::of(x.as_ref());
@@ -147,7 +153,7 @@ fn estimate(arguments: &Arguments, x: &Mat<f64>) -> Result<Results, Failure> {
     }
     let summary =
         Summary { points: n, distinct, features: x.ncols(), estimates: lines, scales, ranks };
-    let law = report.ok().map(|report| report.law);
+    let law = report.and_then(Result::ok).map(|report| report.law);
     Ok(Results { summary, pointwise, spectrum: spectrum.ok(), law })
 }
 
@@ -160,15 +166,16 @@ const RULES: [(&str, RankRule); 6] = [
     ("Fan", RankRule::Fan),
 ];
 
-/// Estimates from the first neighbours, or the first k.
-fn local(arguments: &Arguments, table: &Neighbors, likelihood: MaximumLikelihood) -> Vec<Line> {
-    let (k, keep) = (arguments.k, arguments.keep);
-    let two_nn = TwoNn::linear(keep).fit(table);
-    vec![
-        Line::of("TwoNN, linear fit", "local", format!("{keep} of the ratios"), &two_nn),
-        Line::of("TwoNN, likelihood", "local", "", &TwoNn::maximum_likelihood().fit(table)),
-        Line::of("maximum likelihood", "local", format!("{k} neighbours"), &likelihood.fit(table)),
-    ]
+/// The points with the table of k neighbours, of all others where they are fewer: an estimator that
+/// needs more says so itself.
+fn cloud(x: &Mat<f64>, k: usize) -> Result<PointCloud, Failure> {
+    match PointCloud::new(x.as_ref(), k) {
+        Ok(cloud) => Ok(cloud),
+        Err(_) => {
+            let distinct = PointCloud::new(x.as_ref(), 1)?.len();
+            Ok(PointCloud::new(x.as_ref(), k.min(distinct - 1))?)
+        }
+    }
 }
 
 fn linear(x: &Mat<f64>, spectrum: &Spectrum) -> Result<Vec<Line>, Failure> {

@@ -1,7 +1,6 @@
 //! What `hesse dimension estimate` prints.
 
-use hesse::Result;
-use hesse::dimension::Estimate;
+use hesse::dimension::{Estimate, Estimator, PointCloud};
 use serde::Serialize;
 
 use crate::table::Table;
@@ -29,6 +28,9 @@ pub(super) struct Line {
     pub(super) value: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) standard_error: Option<f64>,
+    /// 95 %.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) interval: Option<[f64; 2]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) used: Option<usize>,
     pub(super) flags: Vec<&'static str>,
@@ -53,18 +55,21 @@ pub(super) struct Rank {
 }
 
 impl Line {
-    pub(super) fn of(
-        estimator: &'static str,
-        kind: &'static str,
-        setting: impl Into<String>,
-        found: &Result<Estimate>,
-    ) -> Self {
-        match found {
+    /// What an estimator says of a cloud, with its settings.
+    pub(super) fn by(estimator: &dyn Estimator, cloud: &PointCloud) -> Self {
+        let settings = estimator.settings().into_iter();
+        let setting = settings.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
+        let (name, setting) = (estimator.name(), setting.join(", "));
+        // All but the one along the graph look at each point alone.
+        let kind = if name == "geodesic" { "global" } else { "local" };
+        match estimator.run(cloud) {
             Ok(e) => Self {
                 standard_error: e.standard_error,
-                ..Self::number(estimator, kind, setting, e.value, e.used)
+                interval: e.interval.map(|(low, high)| [low, high]),
+                flags: e.flags.iter().map(|flag| flag.name()).collect(),
+                ..Self::number(name, kind, setting, e.value, e.used)
             },
-            Err(error) => Self::none(estimator, kind, setting, error.to_string()),
+            Err(error) => Self::none(name, kind, setting, error.to_string()),
         }
     }
 
@@ -110,6 +115,7 @@ impl Summary {
             .words("setting")
             .numbers("dimension")
             .numbers("error")
+            .numbers("95 %")
             .numbers("points")
             .words("");
         for line in &self.estimates {
@@ -120,6 +126,7 @@ impl Summary {
                 line.setting.clone(),
                 line.value.map_or_else(|| "none".to_owned(), three),
                 line.standard_error.map_or(String::new(), three),
+                line.interval.map_or(String::new(), |[a, b]| format!("{}–{}", three(a), three(b))),
                 line.used.map_or(String::new(), |used| used.to_string()),
                 notes,
             ]);
