@@ -101,6 +101,38 @@ fn networks_give_their_layers() {
     assert_eq!(text(&[f64::NAN; 5]), "inputs: expected finite numbers, got NaN at index 0");
 }
 
+/// Two classes on lines in a plane: each has one dimension, together they have two.
+#[test]
+fn classes_alone_have_fewer_dimensions() {
+    let mut z = vec![0.0; 200];
+    Stream::new(5, "classes").normals(0, &mut z);
+    let labels: Vec<usize> = (0..200).map(|i| 3 * (i % 2)).collect();
+    let cross = Mat::from_fn(200, 2, |i, j| if j == i % 2 { z[i] } else { 0.0 });
+    let profile = LayerProfile::new();
+    let layers = [("cross", cross.as_ref())];
+    let together = profile.run(&layers).unwrap();
+    let alone = profile.within_classes(&layers, &labels).unwrap();
+    assert!(together[0].participation.as_ref().unwrap().value > 1.9);
+    let participation = alone[0].participation.unwrap();
+    assert!((participation.value - 1.0).abs() < 1e-12 && participation.classes == 2);
+    assert!(participation.standard_error.unwrap() < 1e-12);
+    let even: Vec<usize> = (0..200).step_by(2).collect();
+    let half = Mat::from_fn(100, 2, |i, j| cross[(even[i], j)]);
+    let odd = Mat::from_fn(100, 2, |i, j| cross[(even[i] + 1, j)]);
+    let local = |x: &Mat<f64>| {
+        profile.run(&[("", x.as_ref())]).unwrap()[0].likelihood.as_ref().unwrap().value
+    };
+    let want = 0.5 * (local(&half) + local(&odd));
+    assert_close(alone[0].likelihood.unwrap().value, want, 1e-14, "mean over classes");
+    // A class of one point has no dimension, and does not spoil the others.
+    let mut lone = labels.clone();
+    lone[0] = 9;
+    let few = profile.within_classes(&layers, &lone).unwrap();
+    assert_eq!((few[0].classes, few[0].likelihood.unwrap().classes), (3, 2));
+    let text = profile.within_classes(&layers, &labels[1..]).unwrap_err().to_string();
+    assert_eq!(text, "labels: expected 200, got 199");
+}
+
 #[test]
 fn layers_without_an_answer_do_not_hide_the_others() {
     let mut z = vec![0.0; 3 * 60];

@@ -112,6 +112,47 @@ pub struct LayerDimensions {
     pub flags: Vec<LayerFlag>,
 }
 
+/// A dimension averaged over classes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ClassMean {
+    /// The mean over classes.
+    pub value: f64,
+    /// Its standard error from the differences between classes; `None` for one class.
+    pub standard_error: Option<f64>,
+    /// Classes that have an answer.
+    pub classes: usize,
+}
+
+impl ClassMean {
+    fn of(values: Vec<f64>) -> Option<Self> {
+        let classes = values.len();
+        let n = classes as f64;
+        let value = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|v| (v - value) * (v - value)).sum();
+        let error = (classes > 1).then(|| (squares / (n * (n - 1.0))).sqrt());
+        (classes > 0).then_some(Self { value, standard_error: error, classes })
+    }
+}
+
+/// The dimensions of the classes behind one layer, each alone; `None` where no class has an answer.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ClassDimensions {
+    /// The layer.
+    pub name: String,
+    /// Number of classes.
+    pub classes: usize,
+    /// Local, by maximum likelihood.
+    pub likelihood: Option<ClassMean>,
+    /// Local, by the first two neighbours.
+    pub two_nn: Option<ClassMean>,
+    /// Linear: the participation ratio of the covariance.
+    pub participation: Option<ClassMean>,
+    /// Linear, corrected for few samples.
+    pub corrected: Option<ClassMean>,
+}
+
 impl LayerDimensions {
     /// Linear over local dimension: how much the points curve.
     #[must_use]
@@ -204,6 +245,56 @@ impl LayerProfile {
         let all = network.activations(parameters, inputs)?;
         let layers: Vec<_> = all.iter().map(|a| (a.name.as_str(), a.rows())).collect();
         self.run(&layers)
+    }
+
+    /// The dimensions of the samples of each class alone, averaged over classes: those of the
+    /// sub-manifolds that a network keeps apart.
+    ///
+    /// A class counts for what it has an answer to; one of too few samples counts for nothing.
+    ///
+    /// # Errors
+    /// As [`LayerProfile::run`], another number of labels than of samples.
+    pub fn within_classes<T: Real>(
+        &self,
+        layers: &[(&str, MatRef<'_, T>)],
+        labels: &[usize],
+    ) -> Result<Vec<ClassDimensions>> {
+        let Some((_, first)) = layers.first() else { return Err(Error::empty("layers")) };
+        if labels.len() != first.nrows() {
+            return Err(Error::shape("labels", first.nrows(), labels.len()));
+        }
+        let mut classes = labels.to_vec();
+        classes.sort_unstable();
+        classes.dedup();
+        let alone = Self { spread: false, ..self.clone() };
+        let mut profiles = Vec::with_capacity(classes.len());
+        for class in &classes {
+            let rows: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] == *class).collect();
+            let parts: Vec<(&str, Mat<T>)> = layers
+                .iter()
+                .map(|(name, x)| {
+                    if x.nrows() != labels.len() {
+                        let what = format!("samples of layer {name}");
+                        return Err(Error::shape(what, labels.len(), x.nrows()));
+                    }
+                    Ok((*name, Mat::from_fn(rows.len(), x.ncols(), |i, j| x[(rows[i], j)])))
+                })
+                .collect::<Result<_>>()?;
+            let views: Vec<_> = parts.iter().map(|(name, x)| (*name, x.as_ref())).collect();
+            profiles.push(alone.run(&views)?);
+        }
+        let mean = |l: usize, of: fn(&LayerDimensions) -> Option<f64>| {
+            ClassMean::of(profiles.iter().filter_map(|layers| of(&layers[l])).collect())
+        };
+        let layer = |(l, (name, _)): (usize, &(&str, MatRef<'_, T>))| ClassDimensions {
+            name: (*name).to_owned(),
+            classes: classes.len(),
+            likelihood: mean(l, |d| d.likelihood.as_ref().ok().map(|e| e.value)),
+            two_nn: mean(l, |d| d.two_nn.as_ref().ok().map(|e| e.value)),
+            participation: mean(l, |d| d.participation.as_ref().ok().map(|e| e.value)),
+            corrected: mean(l, |d| d.corrected.as_ref().ok().map(|e| e.value)),
+        };
+        Ok(layers.iter().enumerate().map(layer).collect())
     }
 
     fn layer<T: Real>(&self, name: &str, x: MatRef<'_, T>) -> Result<LayerDimensions> {

@@ -42,7 +42,9 @@ pub use estimator::{Estimator, estimator, estimators};
 pub use flags::{Flag, Flags};
 pub use geodesic::{GeodesicDimension, GeodesicFlag, GeodesicReport, GeodesicSpread};
 pub use gride::{Gride, Ties};
-pub use layer_profile::{LayerDimensions, LayerFlag, LayerProfile, LinearDimension};
+pub use layer_profile::{
+    ClassDimensions, ClassMean, LayerDimensions, LayerFlag, LayerProfile, LinearDimension,
+};
 pub use linear_task::LinearTask;
 pub use maximum_likelihood::{Combine, MaximumLikelihood};
 pub use readout_noise::ReadoutNoise;

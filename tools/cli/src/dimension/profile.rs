@@ -5,9 +5,9 @@ mod summary;
 
 use std::path::PathBuf;
 
-use hesse::dimension::{LayerDimensions, LayerProfile};
+use hesse::dimension::LayerProfile;
 use hesse::error::check_finite;
-use hesse::faer::Mat;
+use hesse::faer::{Mat, MatRef};
 use hesse::io::Archive;
 use hesse::network::Parameters;
 use hesse::{Error, Real};
@@ -54,6 +54,9 @@ pub(super) struct Arguments {
     /// Neighbours of the graph of the global dimension
     #[arg(long, value_name = "K", default_value_t = 10)]
     graph: usize,
+    /// Classes of the samples, whole numbers: the dimensions of each class alone as well, averaged
+    #[arg(long, value_name = "LABELS")]
+    labels: Option<String>,
     /// Leave out how much the global dimension depends on the graph and the bins
     #[arg(long)]
     no_spread: bool,
@@ -78,12 +81,15 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Fai
     if arguments.no_spread {
         profile = profile.without_spread();
     }
-    let layers = match (&arguments.network, arguments.dtype) {
-        (None, _) => of_arrays(arguments, &profile, output)?,
-        (Some(_), Precision::F64) => of_network::<f64>(arguments, &profile)?,
-        (Some(_), Precision::F32) => of_network::<f32>(arguments, &profile)?,
+    let labels = match &arguments.labels {
+        Some(spec) => Some(hesse::io::read(spec)?.to_indices()?),
+        None => None,
     };
-    let summary = Summary::of(&layers);
+    let summary = match (&arguments.network, arguments.dtype) {
+        (None, _) => of_arrays(arguments, &profile, labels, output)?,
+        (Some(_), Precision::F64) => of_network::<f64>(arguments, &profile, labels)?,
+        (Some(_), Precision::F32) => of_network::<f32>(arguments, &profile, labels)?,
+    };
     if let Some(folder) = output.folder() {
         folder.write("profile.json", (to_json(&summary)? + "\n").as_bytes())?;
         files::write(folder, &summary)?;
@@ -99,8 +105,9 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Fai
 fn of_arrays(
     arguments: &Arguments,
     profile: &LayerProfile,
+    labels: Option<Vec<usize>>,
     output: &Output,
-) -> Result<Vec<LayerDimensions>, Failure> {
+) -> Result<Summary, Failure> {
     let bar = Progress::new(output, "reading layers", arguments.layers.len() as u64);
     let mut layers: Vec<(String, Mat<f64>)> = Vec::new();
     for spec in &arguments.layers {
@@ -110,13 +117,32 @@ fn of_arrays(
         bar.step();
     }
     let views: Vec<_> = layers.iter().map(|(name, x)| (name.as_str(), x.as_ref())).collect();
-    Ok(profile.run(&views)?)
+    measured(profile, &views, labels)
+}
+
+/// Dimensions of all samples, and of each class where there are labels for as many samples or more.
+fn measured<T: Real>(
+    profile: &LayerProfile,
+    layers: &[(&str, MatRef<'_, T>)],
+    labels: Option<Vec<usize>>,
+) -> Result<Summary, Failure> {
+    let classes = match (labels, layers.first()) {
+        (Some(labels), Some((_, first))) => {
+            let labels = labels
+                .get(..first.nrows())
+                .ok_or_else(|| Error::shape("--labels: samples", first.nrows(), labels.len()))?;
+            profile.within_classes(layers, labels)?
+        }
+        _ => Vec::new(),
+    };
+    Ok(Summary::of(&profile.run(layers)?, &classes))
 }
 
 fn of_network<T: Real>(
     arguments: &Arguments,
     profile: &LayerProfile,
-) -> Result<Vec<LayerDimensions>, Failure> {
+    labels: Option<Vec<usize>>,
+) -> Result<Summary, Failure> {
     let (Some(network), Some(parameters)) = (&arguments.network, &arguments.parameters) else {
         return Err(Failure::input("--network: expected --parameters with it, got none"));
     };
@@ -141,7 +167,9 @@ fn of_network<T: Real>(
         inputs.extend(x.row(i).iter().map(|x| T::from_f64(x / arguments.scale)));
     }
     check_finite(array.label(), &inputs)?;
-    Ok(profile.of_network(&network, parameters.values(), &inputs)?)
+    let all = network.activations(parameters.values(), &inputs)?;
+    let layers: Vec<_> = all.iter().map(|a| (a.name.as_str(), a.rows())).collect();
+    measured(profile, &layers, labels)
 }
 
 /// The array that `spec` names; X where a file holds several and none is named.

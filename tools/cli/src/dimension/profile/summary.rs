@@ -1,7 +1,7 @@
 //! What `hesse dimension profile` prints.
 
 use hesse::Result;
-use hesse::dimension::{Estimate, LayerDimensions, LinearDimension};
+use hesse::dimension::{ClassDimensions, ClassMean, Estimate, LayerDimensions, LinearDimension};
 use serde::Serialize;
 
 use crate::table::Table;
@@ -10,6 +10,20 @@ use crate::units::three;
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Summary {
     pub(super) layers: Vec<Layer>,
+    /// Means over classes, each alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) classes: Vec<ClassLayer>,
+}
+
+/// The dimensions of the classes behind one layer, averaged.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct ClassLayer {
+    name: String,
+    classes: usize,
+    maximum_likelihood: Value,
+    two_nn: Value,
+    participation_ratio: Value,
+    participation_ratio_corrected: Value,
 }
 
 /// The dimensions behind one layer.
@@ -51,6 +65,14 @@ impl Value {
         }
     }
 
+    fn mean(found: Option<ClassMean>) -> Self {
+        Self {
+            value: found.map(|mean| mean.value),
+            standard_error: found.and_then(|mean| mean.standard_error),
+            reason: found.is_none().then(|| "no class has an answer".to_owned()),
+        }
+    }
+
     fn linear(found: &Result<LinearDimension>) -> Self {
         match found {
             Ok(e) => Self { value: Some(e.value), standard_error: e.standard_error, reason: None },
@@ -68,8 +90,40 @@ impl Value {
 }
 
 impl Summary {
-    pub(super) fn of(layers: &[LayerDimensions]) -> Self {
-        Self { layers: layers.iter().map(Layer::of).collect() }
+    pub(super) fn of(layers: &[LayerDimensions], classes: &[ClassDimensions]) -> Self {
+        let class = |layer: &ClassDimensions| ClassLayer {
+            name: layer.name.clone(),
+            classes: layer.classes,
+            maximum_likelihood: Value::mean(layer.likelihood),
+            two_nn: Value::mean(layer.two_nn),
+            participation_ratio: Value::mean(layer.participation),
+            participation_ratio_corrected: Value::mean(layer.corrected),
+        };
+        Self {
+            layers: layers.iter().map(Layer::of).collect(),
+            classes: classes.iter().map(class).collect(),
+        }
+    }
+
+    /// The means over classes, where there are any.
+    fn classes_text(&self) -> String {
+        let Some(first) = self.classes.first() else { return String::new() };
+        let mut table = Table::new()
+            .words("layer")
+            .numbers("likelihood")
+            .numbers("TwoNN")
+            .numbers("PR")
+            .numbers("PR corrected");
+        for layer in &self.classes {
+            table.row([
+                layer.name.clone(),
+                layer.maximum_likelihood.text(),
+                layer.two_nn.text(),
+                layer.participation_ratio.text(),
+                layer.participation_ratio_corrected.text(),
+            ]);
+        }
+        format!("\nmeans over {} classes, each alone\n\n{table}", first.classes)
     }
 
     pub(super) fn text(&self) -> String {
@@ -114,7 +168,7 @@ impl Summary {
                 }
             }
         }
-        text.trim_end().to_owned() + "\n"
+        text.trim_end().to_owned() + "\n" + &self.classes_text()
     }
 }
 

@@ -122,7 +122,7 @@ impl Manifolds {
                 .line("harmonic law", law)
                 .horizontal("true", UNITS as f64);
         vec![Plate::of(
-            "dimension_samples",
+            "dimension-samples",
             "Few samples lower the plain participation ratio along the harmonic law; the corrected one is \
              flat.",
             &figure,

@@ -62,8 +62,8 @@ impl Noise {
             Claim::with_bar(
                 "Stochastic descent: hidden activity orthogonal to the readout shrinks",
                 "0.637",
-                three(end(stochastic)),
-                "0.637 to three digits",
+                format!("{:.4}", end(stochastic)),
+                "0.637 within half a percent",
                 near(end(stochastic), 0.637),
             ),
             Claim::with_bar(
@@ -76,8 +76,8 @@ impl Noise {
             Claim::with_bar(
                 "Full batch, so no noise: it does not shrink either",
                 "1.026",
-                three(end(full)),
-                "1.026 to three digits",
+                format!("{:.4}", end(full)),
+                "1.026 within half a percent",
                 near(end(full), 1.026),
             ),
             Claim::with_bar(
@@ -90,7 +90,7 @@ impl Noise {
                     three(ratio(frozen)),
                     three(ratio(full))
                 ),
-                "each to three digits",
+                "each within half a percent",
                 near(start, 5.01)
                     && near(ratio(stochastic), 3.20)
                     && near(ratio(frozen), 1.51)
@@ -141,12 +141,12 @@ impl Noise {
         .points("minimum found", self.sweep.iter().map(|&(tau, _, got)| (tau, got)));
         vec![
             Plate::of(
-                "dimension_orthogonal",
+                "dimension-orthogonal",
                 "Only noise on the readout shrinks what the readout does not see.",
                 &figure,
             ),
             Plate::of(
-                "dimension_threshold",
+                "dimension-threshold",
                 "Noise thresholds the singular values of the task, and with them the dimension.",
                 &sweep,
             ),

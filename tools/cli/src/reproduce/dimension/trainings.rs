@@ -119,9 +119,9 @@ impl Trainings {
         let seeds = self.untrained.len();
         vec![
             Claim::with_bar(
-                "Trained networks classify digits that they have not seen",
+                "Networks trained at rate 0.1 with batch 10 classify digits that they have not seen",
                 "",
-                range(&accuracies),
+                format!("{} right (others {})", range(&accuracies), range(&others)),
                 "all above 0.95",
                 accuracies.iter().all(|a| *a > 0.95),
             ),
@@ -239,13 +239,13 @@ impl Trainings {
         }
         vec![
             Plate::of(
-                "dimension_local",
+                "dimension-local",
                 "Training lowers the local dimension layer by layer, the more the larger the rate and the \
                  smaller the batch. Shaded: two standard errors.",
                 &local,
             ),
             Plate::of(
-                "dimension_linear",
+                "dimension-linear",
                 "The participation ratio does not follow the local dimension.",
                 &linear,
             ),

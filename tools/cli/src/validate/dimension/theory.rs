@@ -4,6 +4,7 @@
 use hesse::dimension::{
     Descent, EffectiveLoss, LinearTask, ReadoutNoise, StationaryNoise, TwoLayerDescent,
 };
+use hesse::faer::Mat;
 use hesse::{Error, Result};
 
 use super::{about, compare, compare_to_largest, elements, matrix, prefixes, vector};
@@ -56,7 +57,7 @@ impl Case<'_> {
         self.arrays.scalar(&self.of(what))
     }
 
-    fn matrix(&self, what: &str) -> Result<hesse::faer::Mat<f64>> {
+    fn matrix(&self, what: &str) -> Result<Mat<f64>> {
         matrix(self.arrays, &self.of(what))
     }
 
