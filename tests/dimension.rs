@@ -1,74 +1,13 @@
-//! Estimators of the local dimension against references and identities.
+//! TwoNN, maximum likelihood and Gride on balls of known dimension, and their identities. All
+//! estimators against references: `estimators`.
 
 use faer::Mat;
 use hesse::dimension::{Combine, Estimate, Fit, Gride, MaximumLikelihood, Ties, TwoNn};
-use hesse::neighbors::{Duplicates, Knn, Neighbors};
+use hesse::neighbors::{Knn, Neighbors};
 use hesse::random::Stream;
-
-mod npz;
-use npz::{Arrays, golden};
-
-fn cloud(clouds: &Arrays, name: &str) -> Mat<f64> {
-    let (shape, values) = &clouds[name];
-    Mat::from_fn(shape[0], shape[1], |i, j| values[i * shape[1] + j])
-}
 
 fn assert_close(got: f64, want: f64, relative: f64, what: &str) {
     assert!((got - want).abs() <= relative * want.abs(), "{what}: {got} {want}");
-}
-
-/// Closed forms to 10⁻¹⁰, roots to 10⁻⁸.
-#[test]
-fn estimates_of_the_reference() {
-    let (clouds, want) = (golden("dimension/clouds.npz"), golden("dimension/estimators.npz"));
-    for name in ["swiss", "sphere", "linear", "digits38", "dup"] {
-        let x = cloud(&clouds, name);
-        let of = |what: &str| &want[&format!("{name}__{what}")].1;
-        let merged = Knn::new(1).duplicates(Duplicates::Merge);
-        let distinct = merged.build(x.as_ref()).unwrap();
-        if name == "dup" {
-            let first: Vec<f64> = distinct.kept().unwrap().iter().map(|&i| i as f64).collect();
-            assert_eq!(&first, of("first_unique"));
-            let raw = Knn::new(2).build(x.as_ref()).unwrap();
-            assert!(TwoNn::linear(0.9).fit(&raw).is_err());
-            let dropped = TwoNn::linear(0.9).drop_copies().fit(&raw).unwrap().value;
-            assert_close(dropped, of("twonn_drop_zero_r1")[0], 1e-10, name);
-            let ansuini = TwoNn::new(Fit::Ansuini { keep: 0.9 }).fit(&raw).unwrap().value;
-            assert_close(ansuini, of("twonn_ansuini_raw")[0], 1e-10, name);
-        }
-        let k = 64.min(distinct.len() - 1);
-        let table = Knn::new(k).duplicates(Duplicates::Merge).build(x.as_ref()).unwrap();
-        let close = |got: hesse::Result<Estimate>, what: &str| {
-            assert_close(got.unwrap().value, of(what)[0], 1e-10, &format!("{name} {what}"));
-        };
-        close(TwoNn::linear(0.9).fit(&table), "twonn_linear_09");
-        close(TwoNn::linear(0.9).fit(&table), "twonn_skdim");
-        close(TwoNn::new(Fit::Censored { keep: 0.9 }).fit(&table), "twonn_skdim_mle_cens");
-        close(TwoNn::maximum_likelihood().fit(&table), "twonn_ml");
-        close(TwoNn::new(Fit::Ansuini { keep: 0.9 }).fit(&table), "twonn_ansuini");
-
-        let mle = MaximumLikelihood::new(20.min(table.len() - 2));
-        close(mle.fit(&table), "mle20_mg");
-        close(mle.fit(&table), "mle20_skdim");
-        close(mle.combine(Combine::Arithmetic).fit(&table), "mle20_mean");
-        close(mle.combine(Combine::Median).fit(&table), "mle20_median");
-        close(mle.unbiased().fit(&table), "mle20_unbiased_mg");
-        for (got, want) in mle.pointwise(&table).unwrap().iter().zip(of("mle20_pw")) {
-            assert_close(*got, *want, 1e-10, name);
-        }
-        let range = MaximumLikelihood::over(10, 20);
-        close(range.combine(Combine::Arithmetic).fit(&table), "levina_bickel_10_20");
-        close(range.fit(&table), "mackay_ghahramani_10_20");
-
-        let scales = Gride::scales(&table, Ties::Drop).unwrap();
-        let n1: Vec<f64> = scales.iter().map(|(n1, _)| *n1 as f64).collect();
-        assert_eq!(&n1, of("gride_n1"), "{name}");
-        for (s, (n1, estimate)) in scales.iter().enumerate() {
-            let what = format!("{name} {n1}");
-            assert_close(estimate.value, of("gride")[s], 1e-8, &what);
-            assert_close(estimate.standard_error.unwrap(), of("gride_err")[s], 1e-8, &what);
-        }
-    }
 }
 
 /// Uniform points of the unit ball in d dimensions.

@@ -6,4 +6,5 @@ pub mod neighbors;
 pub mod optimize;
 pub mod parallel;
 pub mod random;
+pub(crate) mod special;
 pub mod statistics;

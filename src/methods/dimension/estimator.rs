@@ -5,7 +5,12 @@ use std::fmt::Debug;
 use super::cloud::PointCloud;
 use super::estimate::Estimate;
 use super::flags::Flag;
-use super::{GeodesicDimension, Gride, MaximumLikelihood, TwoNn};
+use super::{
+    Binomial, CorrelationIntegral, Danco, FisherSeparability, GeodesicDimension, Gride, LocalPca,
+    LocalRule, ManifoldAdaptive, MaximumLikelihood, Mind, Moments, SimplexSkewness, Skewness,
+    SpanningTreeGrowth, Tight, TwoNn,
+};
+use crate::statistics::RankRule;
 use crate::{Error, Result};
 
 /// An estimator of the dimension with its settings: what can be listed and run by name.
@@ -57,13 +62,32 @@ pub trait Estimator: Debug + Send + Sync {
 type Make = fn(Option<usize>) -> Box<dyn Estimator>;
 
 /// Names, and how the estimator with k neighbours, or with its usual number, is made.
-const MAKERS: [(&str, Make); 4] = [
+const MAKERS: [(&str, Make); 17] = [
     ("two_nn", |_| Box::new(TwoNn::linear(0.9))),
     ("mle", |k| Box::new(MaximumLikelihood::new(k.unwrap_or(20)))),
     ("gride", |k| {
         let outer = k.unwrap_or(2);
         Box::new(Gride::new(outer / 2, outer))
     }),
+    ("mind", |k| Box::new(Mind::new(k.unwrap_or(20)))),
+    ("mind_mli", |k| Box::new(Mind::new(k.unwrap_or(20)).whole())),
+    ("mom", |k| Box::new(Moments::new(k.unwrap_or(20)))),
+    ("mada", |k| Box::new(ManifoldAdaptive::new(k.unwrap_or(20)))),
+    ("binomial", |k| Box::new(Binomial::new(k.unwrap_or(20), 0.5))),
+    ("tle", |k| Box::new(Tight::new(k.unwrap_or(20)))),
+    ("ess", |k| Box::new(SimplexSkewness::new(k.unwrap_or(30), Skewness::Area))),
+    ("ess_b", |k| Box::new(SimplexSkewness::new(k.unwrap_or(30), Skewness::Projection))),
+    ("local_pca", |k| {
+        let rule = LocalRule::Rank(RankRule::FukunagaOlsen { share: 0.05 });
+        Box::new(LocalPca::new(k.unwrap_or(30), rule))
+    }),
+    ("correlation_integral", |k| {
+        let k = k.unwrap_or(20);
+        Box::new(CorrelationIntegral::new(k / 2, k))
+    }),
+    ("danco", |k| Box::new(Danco::new(k.unwrap_or(10)))),
+    ("fisher_s", |_| Box::new(FisherSeparability::default())),
+    ("mst", |_| Box::new(SpanningTreeGrowth::default())),
     ("geodesic", |k| Box::new(GeodesicDimension::new(k.unwrap_or(10)))),
 ];
 
@@ -73,7 +97,8 @@ pub fn estimators() -> impl Iterator<Item = &'static str> {
 }
 
 /// The estimator with this name, with its usual settings; `k` replaces its usual number of
-/// neighbours where it has one (Gride: k/2 and k).
+/// neighbours where it has one (Gride and the correlation
+/// integral: k/2 and k).
 ///
 /// # Errors
 /// A name that is not one of [`estimators`].

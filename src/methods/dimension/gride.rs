@@ -3,7 +3,8 @@
 use super::cloud::PointCloud;
 use super::estimate::{Estimate, not_estimable};
 use super::estimator::Estimator;
-use super::table::log_ratios;
+use super::ratio_score::RatioScore;
+use super::table::{check, log_ratios, mean_distance};
 use crate::neighbors::Neighbors;
 use crate::{Error, Result};
 
@@ -63,6 +64,24 @@ impl Gride {
             .collect()
     }
 
+    /// The scale of the estimate: the mean of T_n₁ and T_n₂ over all points, in the unit of the data.
+    ///
+    /// # Errors
+    /// Unless 1 ≤ n₁ < n₂, a table of queries or of fewer neighbours.
+    pub fn scale(&self, table: &Neighbors) -> Result<f64> {
+        self.check()?;
+        check(table, self.n2)?;
+        Ok(mean_distance(table, [self.n1, self.n2]))
+    }
+
+    fn check(&self) -> Result<()> {
+        let Self { n1, n2, .. } = self;
+        if *n1 == 0 || n2 <= n1 {
+            return Err(Error::range("neighbours n₁, n₂", "1 ≤ n₁ < n₂", format!("{n1}, {n2}")));
+        }
+        Ok(())
+    }
+
     /// The dimension.
     ///
     /// # Errors
@@ -70,9 +89,7 @@ impl Gride {
     /// ratios that determine no dimension.
     pub fn fit(&self, table: &Neighbors) -> Result<Estimate> {
         let Self { n1, n2, ties } = *self;
-        if n1 == 0 || n2 <= n1 {
-            return Err(Error::range("neighbours n₁, n₂", "1 ≤ n₁ < n₂", format!("{n1}, {n2}")));
-        }
+        self.check()?;
         let mut logs = log_ratios(table, n1, n2)?;
         match ties {
             Ties::Drop => logs.retain(|&log| log > 0.0),
@@ -90,7 +107,12 @@ impl Gride {
         if n < 2 {
             return Err(not_estimable(format!("{n} usable points of {}", table.len())));
         }
-        let score = Score { logs: &logs, between: (n2 - n1 - 1) as f64, outer: (n2 - 1) as f64 };
+        let score = RatioScore {
+            logs: &logs,
+            count: (n - 1) as f64,
+            between: (n2 - n1 - 1) as f64,
+            outer: (n2 - 1) as f64,
+        };
         let value = score.root();
         let slope = -score.slope(value, n as f64);
         Estimate::new(value, Some(1.0 / slope.sqrt()), n, table.len())
@@ -125,54 +147,4 @@ fn quantile(logs: &[f64], q: f64) -> Option<f64> {
     let (low, rest) = (place.floor() as usize, place.fract());
     let (a, b) = (logs[low].exp(), logs[(low + 1).min(logs.len() - 1)].exp());
     Some(a + rest * (b - a))
-}
-
-struct Score<'a> {
-    logs: &'a [f64],
-    /// n₂ − n₁ − 1.
-    between: f64,
-    /// n₂ − 1.
-    outer: f64,
-}
-
-impl Score<'_> {
-    fn at(&self, d: f64) -> f64 {
-        let n = self.logs.len() as f64;
-        // The last two terms nearly cancel for large d: taken together, ratio by ratio.
-        let term = |log: &f64| log * (self.between / -(-d * log).exp_m1() - self.outer);
-        (n - 1.0) / d + self.logs.iter().map(term).sum::<f64>()
-    }
-
-    /// Derivative, with `n` in the first term.
-    fn slope(&self, d: f64, n: f64) -> f64 {
-        let square = |log: &f64| (log / (2.0 * (0.5 * d * log).sinh())).powi(2);
-        -n / (d * d) - self.between * self.logs.iter().map(square).sum::<f64>()
-    }
-
-    /// Where the score is 0: Newton's method in a bracket that always shrinks.
-    fn root(&self) -> f64 {
-        let (mut low, mut high) = (0.0_f64, 1.0_f64);
-        while self.at(high) > 0.0 {
-            (low, high) = (high, 2.0 * high);
-            if high > 1e300 {
-                return f64::NAN;
-            }
-        }
-        let mut d = 0.5 * (low + high);
-        for _ in 0..200 {
-            let score = self.at(d);
-            if score > 0.0 {
-                low = d
-            } else {
-                high = d
-            }
-            let step = d - score / self.slope(d, self.logs.len() as f64 - 1.0);
-            let next = if step > low && step < high { step } else { 0.5 * (low + high) };
-            if (next - d).abs() <= 1e-15 * d {
-                return next;
-            }
-            d = next;
-        }
-        d
-    }
 }

@@ -19,13 +19,10 @@ const GROUPS: usize = 10;
 ///
 /// | Kind | By | Error |
 /// |---|---|---|
-/// | local | [`MaximumLikelihood`] with k = 20 (harmonic mean) | the estimator's own, or d² σ(1/m)/√n of the estimates m at points |
-/// | local | [`TwoNn`] over 0.9 of the ratios | the estimator's own, or that of its likelihood, d/√n |
+/// | local | [`MaximumLikelihood`] with k = 20 (harmonic mean) | the estimator's own |
+/// | local | [`TwoNn`] over 0.9 of the ratios | that of its likelihood, d/√n |
 /// | global | [`GeodesicDimension`] on the graph of k = 10 neighbours | its spread over k = 3, 5, 10 and 40, 50, 60 bins |
 /// | linear | [`ParticipationRatio`], plain and corrected for few samples | leaving out a tenth of the samples in turn |
-///
-/// Errors of local estimates take points for independent, whose neighbourhoods overlap: for uniform
-/// points in 2 to 10 dimensions they are up to 1.6 times too small.
 ///
 /// One table of neighbours a layer, of distinct samples, serves both local estimates and the graph. An
 /// estimate that a layer has no answer for is an `Err` of its own, the others stand.
@@ -307,11 +304,7 @@ impl LayerProfile {
             Some(table) => f(table),
             None => Err(all_one(name)),
         };
-        let likelihood = with(&|table| {
-            let found = self.likelihood.fit(table)?;
-            let pointwise = self.likelihood.pointwise(table)?;
-            found.or_error(found.value * found.value * deviation_of_inverses(&pointwise))
-        });
+        let likelihood = with(&|table| self.likelihood.fit(table));
         let two_nn = with(&|table| {
             let found = self.two_nn.fit(table)?;
             found.or_error(found.value / (found.points as f64).sqrt())
@@ -376,14 +369,6 @@ fn all_the_same<T: Real>(x: MatRef<'_, T>) -> bool {
 
 fn all_one(name: &str) -> Error {
     Error::range(format!("samples of layer {name}"), "two different ones or more", "one")
-}
-
-/// Standard error of the mean of 1/m over points.
-fn deviation_of_inverses(values: &[f64]) -> f64 {
-    let n = values.len() as f64;
-    let mean = values.iter().map(|m| 1.0 / m).sum::<f64>() / n;
-    let square = |m: &f64| (1.0 / m - mean) * (1.0 / m - mean);
-    (values.iter().map(square).sum::<f64>() / (n * (n - 1.0))).sqrt()
 }
 
 fn rises(before: &Estimate, here: &Estimate) -> bool {

@@ -1,39 +1,17 @@
 //! The dimension from the distances to the first k neighbours.
 
 use super::cloud::PointCloud;
+use super::combine::Combine;
 use super::estimate::Estimate;
 use super::estimator::Estimator;
-use super::table::{check, refuse_zeros};
+use super::table::{check, map, refuse_zeros};
 use crate::neighbors::Neighbors;
 use crate::{Error, Result};
 
-/// How the estimates of all points become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Combine {
-    /// Harmonic mean: the likelihood of one dimension for all points (MacKay and Ghahramani).
-    #[default]
-    Harmonic,
-    /// Arithmetic mean (Levina and Bickel): larger, by a factor of about 1 + 1/k.
-    Arithmetic,
-    /// Median.
-    Median,
-}
-
-impl Combine {
-    /// Its name: `harmonic`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Harmonic => "harmonic",
-            Self::Arithmetic => "arithmetic",
-            Self::Median => "median",
-        }
-    }
-}
-
 /// Maximum likelihood of the dimension at each point, m_k = (k − 1)/Σ_{j<k} ln(T_k/T_j), combined
 /// over points and averaged over k.
+///
+/// The standard error is that of a mean over points that share neighbours; none for the median.
 ///
 /// Needs k neighbours a point. O(n k) for each k.
 ///
@@ -90,30 +68,16 @@ impl MaximumLikelihood {
     /// determine no dimension, as on a grid where all k are the same.
     pub fn fit(&self, table: &Neighbors) -> Result<Estimate> {
         self.check(table)?;
-        let n = table.len();
         let count = (self.largest - self.smallest + 1) as f64;
-        let sum: f64 = (self.smallest..=self.largest)
-            .map(|k| match self.combine {
-                // Averaging inverses: a point with all distances the same counts as 1/∞.
-                Combine::Harmonic => {
-                    n as f64 / (0..n).map(|i| self.inverse(table, i, k)).sum::<f64>()
-                }
-                Combine::Arithmetic => {
-                    (0..n).map(|i| 1.0 / self.inverse(table, i, k)).sum::<f64>() / n as f64
-                }
-                Combine::Median => {
-                    let mut values: Vec<f64> =
-                        (0..n).map(|i| 1.0 / self.inverse(table, i, k)).collect();
-                    values.sort_unstable_by(f64::total_cmp);
-                    if n % 2 == 1 {
-                        values[n / 2]
-                    } else {
-                        0.5 * values[n / 2 - 1] + 0.5 * values[n / 2]
-                    }
-                }
-            })
-            .sum();
-        Estimate::new(sum / count, None, n, n)
+        let (mut value, mut error) = (0.0, Some(0.0));
+        for k in self.smallest..=self.largest {
+            let values = map(table.len(), |i| 1.0 / self.inverse(table, i, k));
+            let estimate = self.combine.estimate(table, k, &values)?;
+            value += estimate.value / count;
+            // Estimates at neighbouring k are nearly the same: their errors are taken as one.
+            error = error.zip(estimate.standard_error).map(|(sum, error)| sum + error / count);
+        }
+        Estimate::new(value, error, table.len(), table.len())
     }
 
     /// The estimate at each point, averaged over k; infinite where all distances are the same.
@@ -128,7 +92,7 @@ impl MaximumLikelihood {
                 (self.smallest..=self.largest).map(|k| 1.0 / self.inverse(table, i, k)).sum();
             sum / count
         };
-        Ok((0..table.len()).map(at).collect())
+        Ok(map(table.len(), at))
     }
 
     fn check(&self, table: &Neighbors) -> Result<()> {

@@ -1,7 +1,20 @@
 //! What estimators ask of a table.
 
 use crate::neighbors::Neighbors;
+use crate::numerics::parallel;
 use crate::{Error, Result};
+
+/// Points of one task.
+const SHARD: usize = 512;
+
+/// `f` at every point, in parallel.
+pub(super) fn map(points: usize, f: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
+    let mut values = vec![0.0; points];
+    parallel::for_each_piece(&mut values, SHARD, |s, piece| {
+        piece.iter_mut().enumerate().for_each(|(r, value)| *value = f(s * SHARD + r));
+    });
+    values
+}
 
 /// ln(T_b/T_a) of every point, for 1 ≤ a < b.
 ///
@@ -35,4 +48,11 @@ pub(super) fn refuse_zeros(table: &Neighbors, a: usize) -> Result<()> {
             Err(Error::range(what, "more than 0 (merge copies)", 0))
         }
     }
+}
+
+/// The mean over all points of the distances to two neighbours.
+pub(super) fn mean_distance(table: &Neighbors, neighbours: [usize; 2]) -> f64 {
+    let [a, b] = neighbours;
+    let at = |i: usize| 0.5 * (table.distances(i)[a - 1] + table.distances(i)[b - 1]);
+    (0..table.len()).map(at).sum::<f64>() / table.len() as f64
 }

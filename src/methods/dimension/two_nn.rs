@@ -3,8 +3,9 @@
 use super::cloud::PointCloud;
 use super::estimate::{Estimate, not_estimable};
 use super::estimator::Estimator;
-use super::table::{check, log_ratios};
+use super::table::{check, log_ratios, mean_distance};
 use crate::neighbors::Neighbors;
+use crate::numerics::special::gamma_quantile;
 use crate::{Error, Result};
 
 /// How [`TwoNn`] reads the dimension off the ratios.
@@ -24,6 +25,14 @@ pub enum Fit {
     Censored {
         /// Between 0 and 1.
         keep: f64,
+    },
+    /// The mean of the posterior of a Gamma prior, (shape + n)/(rate + Σ ln μ); standard error: its
+    /// standard deviation √(shape + n)/(rate + Σ ln μ). DADApy has shape 2 and rate 5.
+    Posterior {
+        /// More than 0.
+        shape: f64,
+        /// 0 or more.
+        rate: f64,
     },
     /// [`Fit::Linear`] as in the code of Ansuini et al. (2019): points with T₁ = 0 or T₁ = T₂ are
     /// left out, the last two of the n sorted ratios too, and then all but the first ⌊keep · n⌋.
@@ -85,11 +94,20 @@ impl TwoNn {
         Self { drop_copies: true, ..self }
     }
 
+    /// The scale of the estimate: the mean of T₁ and T₂ over all points, in the unit of the data.
+    ///
+    /// # Errors
+    /// A table of queries or of fewer than two neighbours.
+    pub fn scale(&self, table: &Neighbors) -> Result<f64> {
+        check(table, 2)?;
+        Ok(mean_distance(table, [1, 2]))
+    }
+
     /// The dimension.
     ///
     /// # Errors
     /// A table of queries or of fewer than two neighbours, copies unless they are dropped, a share
-    /// outside (0, 1], ratios that determine no dimension: fewer than two, or all 1.
+    /// outside (0, 1], a prior that is none, ratios that determine no dimension: fewer than two, or all 1.
     pub fn fit(&self, table: &Neighbors) -> Result<Estimate> {
         check(table, 2)?;
         let points = table.len();
@@ -125,6 +143,7 @@ impl TwoNn {
             Fit::Ansuini { keep } => linear(&logs[..kept(keep)?.min(n - 2)], n, points),
             Fit::MaximumLikelihood => likelihood(&logs, n, points),
             Fit::Censored { keep } => likelihood(&logs[..kept(keep)?], n, points),
+            Fit::Posterior { shape, rate } => posterior(&logs, points, shape, rate),
         }
     }
 }
@@ -139,11 +158,16 @@ impl Estimator for TwoNn {
             Fit::Linear { keep } => ("linear", Some(keep)),
             Fit::MaximumLikelihood => ("maximum_likelihood", None),
             Fit::Censored { keep } => ("censored", Some(keep)),
+            Fit::Posterior { .. } => ("posterior", None),
             Fit::Ansuini { keep } => ("ansuini", Some(keep)),
         };
         let keep = keep.map(|keep| ("keep", keep.to_string()));
+        let prior = match self.fit {
+            Fit::Posterior { shape, rate } => Some(("prior", format!("Gamma({shape}, {rate})"))),
+            _ => None,
+        };
         let copies = self.drop_copies.then(|| ("copies", "drop".to_owned()));
-        [("fit", fit.to_owned())].into_iter().chain(keep).chain(copies).collect()
+        [("fit", fit.to_owned())].into_iter().chain(keep).chain(prior).chain(copies).collect()
     }
 
     fn neighbours(&self) -> usize {
@@ -173,5 +197,27 @@ fn likelihood(logs: &[f64], n: usize, points: usize) -> Result<Estimate> {
     };
     let sum = logs.iter().sum::<f64>() + (n - m) as f64 * last;
     let value = (m - 1) as f64 / sum;
-    Estimate::new(value, Some(value / (m as f64).sqrt()), m, points)
+    let estimate = Estimate::new(value, Some(value / (m as f64).sqrt()), m, points)?;
+    // d · sum has the gamma distribution of shape m.
+    gamma_interval(estimate, m as f64, sum)
+}
+
+/// Posterior of a Gamma prior.
+fn posterior(logs: &[f64], points: usize, shape: f64, rate: f64) -> Result<Estimate> {
+    for (what, value, good) in [("shape", shape, shape > 0.0), ("rate", rate, rate >= 0.0)] {
+        if !good || !value.is_finite() {
+            let expected = if what == "shape" { "more than 0" } else { "0 or more" };
+            return Err(Error::range(format!("{what} of the prior"), expected, value));
+        }
+    }
+    let (shape, rate) = (shape + logs.len() as f64, rate + logs.iter().sum::<f64>());
+    let error = Some(shape.sqrt() / rate);
+    let estimate = Estimate::new(shape / rate, error, logs.len(), points)?;
+    gamma_interval(estimate, shape, rate)
+}
+
+/// With the interval between the 2.5% and 97.5% quantiles of Gamma(shape, rate).
+fn gamma_interval(estimate: Estimate, shape: f64, rate: f64) -> Result<Estimate> {
+    let (low, high) = (gamma_quantile(shape, 0.025)?, gamma_quantile(shape, 0.975)?);
+    Ok(estimate.between(low / rate, high / rate))
 }

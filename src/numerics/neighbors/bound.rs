@@ -16,7 +16,7 @@
 //! A = 8 (d + 4) times the smallest subnormal for what underflows. So with the norms lowered to
 //! q(1 − E) − A/2 the sum q_i + q_j − 2 z_i·z_j is **below** the squared distance that direct
 //! differences give, and a point whose lower bound exceeds k direct distances is none of the k
-//! nearest.
+//! nearest. Likewise the sum raised by 2E q + A for each point is above that squared distance.
 
 use hesse_kernels::level1;
 
@@ -32,6 +32,9 @@ pub(super) struct Points<U> {
     pub norms: Vec<f64>,
     /// The same, rounded.
     pub shifts: Vec<U>,
+    /// For each point what, added for both to the sum of norms and product, gives an upper bound of
+    /// the squared distance.
+    pub widths: Vec<f64>,
     pub d: usize,
 }
 
@@ -100,7 +103,11 @@ impl Frame {
         let lowered = |q: f64| q * (self.scale * self.scale) * (1.0 - relative) - absolute;
         let norms: Vec<f64> = squares.into_iter().map(lowered).collect();
         let shifts = norms.iter().map(|&q| U::from_f64(q)).collect();
-        Points { coordinates, norms, shifts, d }
+        // From the lower bound E and A/2 lead to the exact square, and as much again to an upper one;
+        // a tenth more for |z|² from its lowered value.
+        let width = |q: &f64| 2.2 * (relative * (q + absolute).max(0.0) + absolute);
+        let widths = norms.iter().map(width).collect();
+        Points { coordinates, norms, shifts, widths, d }
     }
 }
 
@@ -171,6 +178,8 @@ mod tests {
                     let size = (points.norms[i] + points.norms[j]).abs() * frame.square_of_one();
                     let slack = 4.0 * (d + 40) as f64 * U::EPSILON.to_f64() * size;
                     assert!(square - lower <= slack, "{} {d}: {lower} {square}", U::NAME);
+                    let width = (points.widths[i] + points.widths[j]) * frame.square_of_one();
+                    assert!(square <= lower + width, "{} {d}: {square} {width}", U::NAME);
                 }
             }
         }

@@ -19,7 +19,7 @@ use crate::numerics::parallel;
 use crate::{Isa, Real};
 
 /// Rows and columns of a tile: in `f64` 512 KiB, which stay in the second-level cache.
-const TILE: usize = 256;
+pub(super) const TILE: usize = 256;
 
 /// A row's k nearest points, or none where they could not be certified.
 pub(super) type Certified = Option<Vec<Entry<f64>>>;
@@ -148,7 +148,7 @@ pub(super) fn of_queries<T: Real, U: Real>(
 }
 
 /// −2 A Bᵀ.
-fn product<U: Real>(isa: Isa, a: &[U], b: &[U], d: usize, tile: &mut [U]) {
+pub(super) fn product<U: Real>(isa: Isa, a: &[U], b: &[U], d: usize, tile: &mut [U]) {
     let (m, n) = (a.len() / d, b.len() / d);
     let a = MatrixRef::row_major(a, m, d);
     let b = MatrixRef::row_major(b, n, d).transposed();

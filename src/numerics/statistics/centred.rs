@@ -14,7 +14,7 @@ pub(super) const SHARD: usize = 256;
 
 /// n samples of d features around their mean, divided by `unit`, a power of two that brings the
 /// largest deviation to between 1/2 and 1: fourth powers neither overflow nor vanish.
-pub(super) struct Centred<T> {
+pub(crate) struct Centred<T> {
     pub data: Vec<T>,
     pub n: usize,
     pub d: usize,

@@ -21,11 +21,13 @@ mod ranks;
 mod spectral_sums;
 mod spectrum;
 
+pub(crate) use centred::Centred;
 pub use centred::CovarianceOperator;
 pub use correlation::{Correlation, Interval, pearson, spearman};
 pub use moment_stream::MomentStream;
 pub use normal::normal_quantile;
 pub use participation::{NotEstimable, ParticipationRatio};
+pub(crate) use products::{Side, map_tiles};
 pub use rank_rules::RankRule;
 pub use ranks::average_ranks;
 pub use spectral_sums::SpectralSums;

@@ -13,7 +13,7 @@ const DEPTH: usize = 512;
 
 /// Which of the two products with the transpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     /// Y Yᵀ: samples × samples.
     Samples,
     /// Yᵀ Y: features × features.
@@ -37,7 +37,7 @@ impl Side {
 /// Maps every tile (i ≤ j) of the product, given with the ranges of its rows and columns, row-major;
 /// results in a fixed order. n d m flops for a product of m × m: each tile below the diagonal is
 /// that above it.
-pub(super) fn map_tiles<T: Real, R: Send>(
+pub(crate) fn map_tiles<T: Real, R: Send>(
     y: &Centred<T>,
     side: Side,
     f: impl Fn(std::ops::Range<usize>, std::ops::Range<usize>, &[f64]) -> R + Sync,

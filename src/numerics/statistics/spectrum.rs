@@ -52,7 +52,7 @@ impl Spectrum {
     }
 
     /// Eigenvalues of `scale` times a symmetric matrix.
-    pub(super) fn from_gram(gram: MatRef<'_, f64>, scale: f64, larger: usize) -> Result<Self> {
+    pub(crate) fn from_gram(gram: MatRef<'_, f64>, scale: f64, larger: usize) -> Result<Self> {
         let mut values = symmetric_eigenvalues(gram)?;
         values.reverse();
         values.iter_mut().for_each(|v| *v = v.max(0.0) * scale);

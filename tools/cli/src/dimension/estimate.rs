@@ -55,6 +55,10 @@ pub(super) struct Arguments {
     seed: u64,
 }
 
+/// Points beyond which the estimator that compares with balls of as many points in every dimension
+/// must be asked for.
+const MOST_FOR_BALLS: usize = 3000;
+
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Failure> {
     let share = arguments.keep;
     if !(share > 0.0 && share <= 1.0) {
@@ -91,6 +95,7 @@ fn estimate(arguments: &Arguments, x: &Mat<f64>) -> Result<Results, Failure> {
         estimator(name, None)?;
     }
     let asked = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|o| o == name);
+    let mut left_out = None;
     let mut local: Vec<Box<dyn Estimator>> = Vec::new();
     for name in estimators().filter(|name| asked(name)) {
         match name {
@@ -100,6 +105,10 @@ fn estimate(arguments: &Arguments, x: &Mat<f64>) -> Result<Results, Failure> {
             }
             // At all scales, and with what its fit tells.
             "gride" | "geodesic" => {}
+            "danco" if n > MOST_FOR_BALLS && arguments.only.is_empty() => {
+                left_out =
+                    Some(format!("for more than {MOST_FOR_BALLS} points only with --only danco"));
+            }
             _ => local.push(estimator(name, arguments.k)?),
         }
     }
@@ -108,6 +117,7 @@ fn estimate(arguments: &Arguments, x: &Mat<f64>) -> Result<Results, Failure> {
     let cloud = cloud(x, needed)?;
     let (table, distinct) = (cloud.table(), cloud.len());
     let mut lines: Vec<Line> = local.iter().map(|e| Line::by(e.as_ref(), &cloud)).collect();
+    lines.extend(left_out.map(|reason| Line::none("danco", "local", "", reason)));
     let likelihood = MaximumLikelihood::new(arguments.k.unwrap_or(20));
     let pointwise = likelihood.pointwise(table).ok();
 

@@ -1,7 +1,7 @@
 //! Reference files of dimensions: neighbours, estimators, spectra, distances along graphs, the theory
 //! of noise, profiles of layers.
 //!
-//! The first four hold results for clouds of points whose coordinates are in a file of their own:
+//! All but the last two hold results for clouds of points whose coordinates are in a file of their own:
 //! `clouds.npz` beside them, one array a cloud, or the file itself.
 
 mod estimators;
@@ -25,6 +25,7 @@ pub const LAYOUTS: &[&dyn Layout] = &[
     &neighbors::Tables,
     &estimators::Estimators,
     &estimators::Dadapy,
+    &estimators::Balls,
     &spectra::Spectra,
     &geodesics::Distances,
     &theory::Theory,

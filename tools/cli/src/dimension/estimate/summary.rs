@@ -60,8 +60,9 @@ impl Line {
         let settings = estimator.settings().into_iter();
         let setting = settings.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
         let (name, setting) = (estimator.name(), setting.join(", "));
-        // All but the one along the graph look at each point alone.
-        let kind = if name == "geodesic" { "global" } else { "local" };
+        // The others look at the neighbours of each point.
+        let global = ["geodesic", "correlation_integral", "fisher_s", "mst"];
+        let kind = if global.contains(&name) { "global" } else { "local" };
         match estimator.run(cloud) {
             Ok(e) => Self {
                 standard_error: e.standard_error,
