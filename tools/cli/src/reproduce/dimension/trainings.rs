@@ -110,7 +110,9 @@ impl Trainings {
         let [large_pr, small_pr, wide_pr] = [0, 1, 2].map(|s| self.last(s, |p| &p.linear));
         let decreasing = |p: &Profile| p.local[..=HIDDEN].windows(2).all(|w| w[1] < w[0]);
         let falling = self.trained[0].iter().filter(|run| decreasing(&run.profile)).count();
-        let accuracies: Vec<f64> = self.trained.iter().flatten().map(|run| run.accuracy).collect();
+        let of = |runs: &[Run]| runs.iter().map(|run| run.accuracy).collect::<Vec<_>>();
+        let accuracies = of(&self.trained[0]);
+        let others = self.trained[1..].iter().flat_map(|runs| of(runs)).collect::<Vec<_>>();
         let factors: Vec<f64> = self
             .untrained
             .iter()
