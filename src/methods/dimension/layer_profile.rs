@@ -32,6 +32,23 @@ const GROUPS: usize = 10;
 /// Rügamer, arXiv 2604.20276), and [`LayerFlag::LocalRises`] says so.
 ///
 /// Source: Recanatesi, Farrell, Advani, Moore, Lajoie, Shea-Brown, arXiv 1906.00443.
+///
+/// ```
+/// use hesse::dimension::LayerProfile;
+/// use hesse::faer::Mat;
+///
+/// // A circle, and what a layer with one rectifier for each axis makes of it.
+/// let angle = |i: usize| (i as f64 + 0.5) * std::f64::consts::TAU / 100.0;
+/// let circle = Mat::from_fn(100, 2, |i, j| if j == 0 { angle(i).cos() } else { angle(i).sin() });
+/// let rectified = Mat::from_fn(100, 2, |i, j| circle[(i, j)].max(0.0));
+/// let layers = [("input", circle.as_ref()), ("layer", rectified.as_ref())];
+/// let profile = LayerProfile::new().run(&layers)?;
+/// let linear = profile[0].participation.as_ref().expect("the circle has variance");
+/// assert!((linear.value - 2.0).abs() < 1e-12);
+/// // A quarter of the circle became one point.
+/// assert_eq!((profile[0].distinct, profile[1].distinct), (100, 76));
+/// # Ok::<(), hesse::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerProfile {
     likelihood: MaximumLikelihood,

@@ -17,6 +17,22 @@ use crate::{Error, Result};
 ///
 /// Source: derived for this crate from what the abstract of Recanatesi et al., arXiv 1906.00443, and
 /// the code of Farrell et al., Nature Machine Intelligence (2022), describe.
+///
+/// ```
+/// use hesse::dimension::{EffectiveLoss, LinearTask};
+/// use hesse::faer::mat;
+///
+/// // Inputs of unit covariance, of which the targets are 3 and 1 times the coordinates.
+/// let root = 2.0_f64.sqrt();
+/// let x = mat![[root, 0.0], [0.0, root]];
+/// let y = mat![[3.0 * root, 0.0], [0.0, root]];
+/// let task = LinearTask::of(x.as_ref(), y.as_ref())?;
+/// // τ = σ_V σ_W √(m tr S_x) = 1/2 leaves 5/2 and 1/2 of the singular values 3 and 1.
+/// let optimum = EffectiveLoss::new(&task, 0.5, 0.5)?.optimum(2)?;
+/// assert!((optimum.threshold - 0.5).abs() < 1e-14);
+/// assert!((optimum.participation_ratio() - 9.0 / 6.5).abs() < 1e-12);
+/// # Ok::<(), hesse::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct EffectiveLoss<'a> {
     task: &'a LinearTask,

@@ -71,8 +71,8 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Fai
     if !(2..=100_000).contains(&arguments.levels) {
         return Err(Error::range("--levels", "2 to 100000", arguments.levels).into());
     }
-    if !(1..=1_000_000).contains(&arguments.hidden) {
-        return Err(Error::range("--hidden", "1 to 1000000", arguments.hidden).into());
+    if !(1..=100_000).contains(&arguments.hidden) {
+        return Err(Error::range("--hidden", "1 to 100000", arguments.hidden).into());
     }
     let archive = Archive::read(&arguments.data)?;
     let x = points::rows(archive.get(&arguments.inputs)?)?;
