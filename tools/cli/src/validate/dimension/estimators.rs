@@ -142,15 +142,14 @@ impl Layout for Balls {
             let divergences = calibration.iter().map(|other| own.divergence(other, 10)).collect();
             compare(checks, &of("kl"), 1e-10, divergences);
             compare_exactly(checks, &of("int"), vec![report.whole as f64]);
-            // The reference refines with a minimiser that stops at a slope of 10⁻³ of its spline: so
-            // far apart are two such points, by the curvature of the divergences at the nearest one.
+            // The reference refines by a minimiser that stops where a step gains less than 10⁻³ of the
+            // divergence: so far from the minimum, by the curvature at the nearest whole dimension.
             let refined = of("fractal_skdim");
-            let kl = &report.divergences;
-            if let Some([before, here, after]) = kl.get(report.whole.wrapping_sub(2)..=report.whole)
-            {
+            let around = report.whole.wrapping_sub(2)..=report.whole;
+            if let Some([before, here, after]) = report.divergences.get(around) {
                 let bend = before - 2.0 * here + after;
                 let got = super::shaped(checks, &refined, vec![report.refined]);
-                checks.compare(&refined, Rule::Absolute(2e-3 / bend + 1e-5), &got);
+                checks.compare(&refined, Rule::Absolute((2e-3 * here / bend).sqrt()), &got);
             } else {
                 checks.not_recomputed(&[&refined]);
             }
