@@ -7,6 +7,7 @@
 //! | [`Network`] | layers with fixed shapes; [`Parameters`] is its θ, flat and by name |
 //! | [`Dataset`], [`Targets`], [`Loss`] | what it is trained on |
 //! | [`Objective`] | L(θ), its gradient, per-sample gradients; [`Objective::at`] gives a [`Point`] |
+//! | [`Network::activations`] | what every layer gives out |
 //! | [`Point`] | one θ with its primal passes kept: [`Hessian`], [`GaussNewton`], Jacobian products |
 //! | [`Trainer`] | mini-batch training with checkpoints that resume to the same bits |
 //! | [`Sweep`] | many trainings side by side: learning rates, batch sizes, seeds |
@@ -51,6 +52,7 @@
 //! and is added to x alone, so the memory passes on unchanged, and its error is what comes from above
 //! plus what each block adds. `tests/layers.rs` holds one to a reference.
 
+mod activations;
 mod architecture;
 mod data;
 mod initializer;
@@ -67,6 +69,7 @@ mod parameters;
 mod sweep;
 mod training;
 
+pub use activations::Activations;
 pub use architecture::{Architecture, LayerSpec, PartSpec, VisionTransformer};
 pub use data::{Dataset, Targets};
 pub use hesse_kernels::activation::Activation;

@@ -51,6 +51,16 @@ impl Estimate {
         Self { interval: Some((low, high)), ..self }
     }
 
+    /// With this standard error and its interval, where none is known.
+    pub(super) fn or_error(self, error: f64) -> Result<Self> {
+        if self.standard_error.is_some() {
+            return Ok(self);
+        }
+        let Self { standard_error, interval, .. } =
+            Self::new(self.value, Some(error), self.used, self.points)?;
+        Ok(Self { standard_error, interval, ..self })
+    }
+
     /// With a flag, if `when`.
     pub(super) fn flag(self, flag: Flag, when: bool) -> Self {
         Self { flags: self.flags.with(flag, when), ..self }

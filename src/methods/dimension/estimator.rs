@@ -6,8 +6,8 @@ use super::cloud::PointCloud;
 use super::estimate::Estimate;
 use super::flags::Flag;
 use super::{
-    Binomial, CorrelationIntegral, Danco, FisherSeparability, Gride, LocalPca, LocalRule,
-    ManifoldAdaptive, MaximumLikelihood, Mind, Moments, SimplexSkewness, Skewness,
+    Binomial, CorrelationIntegral, Danco, FisherSeparability, GeodesicDimension, Gride, LocalPca,
+    LocalRule, ManifoldAdaptive, MaximumLikelihood, Mind, Moments, SimplexSkewness, Skewness,
     SpanningTreeGrowth, Tight, TwoNn,
 };
 use crate::statistics::RankRule;
@@ -62,7 +62,7 @@ pub trait Estimator: Debug + Send + Sync {
 type Make = fn(Option<usize>) -> Box<dyn Estimator>;
 
 /// Names, and how the estimator with k neighbours, or with its usual number, is made.
-const MAKERS: [(&str, Make); 16] = [
+const MAKERS: [(&str, Make); 17] = [
     ("two_nn", |_| Box::new(TwoNn::linear(0.9))),
     ("mle", |k| Box::new(MaximumLikelihood::new(k.unwrap_or(20)))),
     ("gride", |k| {
@@ -88,6 +88,7 @@ const MAKERS: [(&str, Make); 16] = [
     ("danco", |k| Box::new(Danco::new(k.unwrap_or(10)))),
     ("fisher_s", |_| Box::new(FisherSeparability::default())),
     ("mst", |_| Box::new(SpanningTreeGrowth::default())),
+    ("geodesic", |k| Box::new(GeodesicDimension::new(k.unwrap_or(10)))),
 ];
 
 /// The names of all estimators, for [`estimator`].

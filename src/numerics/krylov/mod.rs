@@ -54,6 +54,6 @@ pub use probes::Probes;
 pub use products::EstimateProgress;
 pub use selection::Which;
 pub use sparse_operator::SparseOperator;
-pub(crate) use symmetric_eigen::{symmetric_eigen, symmetric_eigenvalues};
+pub(crate) use symmetric_eigen::{SymmetricEigen, symmetric_eigen, symmetric_eigenvalues};
 pub use trace::{Trace, TraceEstimate};
 pub use tridiagonal::{Quadrature, Tridiagonal};

@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod data;
 pub mod digits;
+pub mod dimension;
 pub mod failure;
 pub mod figure;
 pub mod flatness;
@@ -66,6 +67,7 @@ enum Command {
     Train(train::Arguments),
     Spectrum(spectrum::Arguments),
     Flatness(flatness::Arguments),
+    Dimension(dimension::Arguments),
     Validate(validate::Arguments),
     Bench(bench::Arguments),
     Reproduce(reproduce::Arguments),
@@ -102,6 +104,7 @@ fn execute(program: Program) -> Result<Verdict, Failure> {
         Command::Train(arguments) => train::run(&arguments, &output),
         Command::Spectrum(arguments) => spectrum::run(&arguments, &output),
         Command::Flatness(arguments) => flatness::run(&arguments, &output),
+        Command::Dimension(arguments) => dimension::run(&arguments, &output),
         Command::Validate(arguments) => validate::run(&arguments, &output),
         Command::Bench(arguments) => bench::run(&arguments, isa, &output),
         Command::Reproduce(arguments) => reproduce::run(&arguments, isa, &output),

@@ -1,6 +1,7 @@
 //! `hesse reproduce`: runs the methods on data that are compiled in, holds what comes out against
 //! what the papers say, and writes a page with figures.
 
+mod dimension;
 mod flatness;
 mod sharpness;
 
@@ -19,7 +20,7 @@ use crate::report::Report;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Methods to run; all of them by default
-    #[arg(value_name = "METHOD", value_parser = ["flatness"])]
+    #[arg(value_name = "METHOD", value_parser = ["dimension", "flatness"])]
     methods: Vec<String>,
     /// The sheets' tables as they stand: some ten times the work. Finished trainings are kept in the
     /// folder, in runs, and not repeated
@@ -55,10 +56,16 @@ pub fn run(arguments: &Arguments, isa: Isa, output: &Output) -> Result<Verdict, 
         (_, true) => Size::Full,
         _ => Size::Usual,
     };
-    let sections = vec![
-        flatness::section(size, arguments.seed, output, &folder)?,
-        sharpness::section(size, arguments.seed, output)?,
-    ];
+    let wanted =
+        |name: &str| arguments.methods.is_empty() || arguments.methods.iter().any(|m| m == name);
+    let mut sections = Vec::new();
+    if wanted("flatness") {
+        sections.push(flatness::section(size, arguments.seed, output, &folder)?);
+        sections.push(sharpness::section(size, arguments.seed, output)?);
+    }
+    if wanted("dimension") {
+        sections.push(dimension::section(size, arguments.seed, output)?);
+    }
     let mut provenance = vec![("command".to_owned(), command(arguments))];
     provenance.extend(Machine::this(isa).lines());
     for section in &sections {

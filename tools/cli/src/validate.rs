@@ -7,6 +7,7 @@
 
 mod checks;
 mod compare;
+pub mod dimension;
 pub mod flatness;
 mod krylov_file;
 mod numbers;
@@ -41,6 +42,8 @@ pub struct Arguments {
 enum Method {
     /// Networks with their gradients, Hessians and spectra; Lanczos, traces and densities
     Flatness(Files),
+    /// Neighbours, estimates of dimension, spectra, distances along graphs, layers, noise on weights
+    Dimension(Files),
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,14 +61,17 @@ struct Files {
 /// # Errors
 /// A file that cannot be read or that no layout fits; inputs in it that are missing or wrong.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Failure> {
-    let Method::Flatness(Files { files, case }) = &arguments.method;
+    let (layouts, Files { files, case }) = match &arguments.method {
+        Method::Flatness(files) => (flatness::LAYOUTS, files),
+        Method::Dimension(files) => (dimension::LAYOUTS, files),
+    };
     let progress = Progress::new(output, "validating", files.len() as u64);
     let mut lines = String::new();
     let mut pass = true;
     for file in files {
         progress.say(file.display().to_string());
         let arrays = Arrays::read(file)?;
-        let validation = Validation::of(&arrays, flatness::LAYOUTS, case.as_deref())?;
+        let validation = Validation::of(&arrays, layouts, case.as_deref())?;
         pass &= validation.pass;
         let line = to_json(&validation)? + "\n";
         lines += &line;

@@ -64,7 +64,7 @@ fn the_same_seed_gives_the_same_numbers_on_any_number_of_threads() {
         let pictures =
             ["sharpness-loss", "sharpness-density", "flatness-tanh-mls", "flatness-curves"]
                 .map(|name| std::fs::read(folder.path().join(format!("{name}.svg"))).unwrap());
-        let claims = [0, 1].map(|section| report["sections"][section]["claims"].clone());
+        let claims = [0, 1, 2].map(|section| report["sections"][section]["claims"].clone());
         (claims, pictures)
     };
     assert_eq!(claims("1"), claims("3"));
@@ -78,4 +78,32 @@ fn an_unknown_method_is_refused() {
     let line = String::from_utf8(output.stderr).unwrap();
     assert!(line.starts_with("hesse: invalid value 'flatnes'"), "{line}");
     assert_eq!(line.lines().count(), 1, "{line}");
+}
+
+#[test]
+fn dimensions_are_reproduced_as_small_as_it_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = reproduce(folder.path(), &["dimension"]);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sections = report["sections"].as_array().unwrap();
+    assert_eq!((sections.len(), &sections[0]["method"]), (1, &"dimension".into()));
+    let claims = sections[0]["claims"].as_array().unwrap();
+    assert_eq!(claims.len(), 21);
+    // Whatever the training, these hold by mathematics.
+    for what in [
+        "Stochastic descent",
+        "Frozen readout",
+        "Full batch, so no noise",
+        "the hidden layer has the predicted dimension",
+        "never rises with noise",
+    ] {
+        let claim = claims.iter().find(|c| c["what"].as_str().unwrap().contains(what)).unwrap();
+        assert_eq!(claim["holds"], true, "{claim}");
+    }
+    for plate in sections[0]["plates"].as_array().unwrap() {
+        let name = format!("{}.svg", plate["name"].as_str().unwrap());
+        let svg = std::fs::read_to_string(folder.path().join(&name)).unwrap();
+        assert!(svg.starts_with("<svg") && !svg.contains("no finite data"), "{name}");
+    }
 }
