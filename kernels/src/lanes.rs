@@ -1,6 +1,6 @@
 //! One name for the vector operations of `f32` and `f64`, so that a kernel is written once for both.
 
-use pulp::{Simd, bytemuck};
+use pulp::{MemMask, Simd, bytemuck};
 
 use crate::missing;
 
@@ -71,6 +71,27 @@ pub trait Lanes: sealed::Sealed + Sized + Copy + 'static {
         b: Self::Vector<S>,
     ) -> Self::Vector<S>;
 
+    /// The mask that holds in lane i where bit i is set.
+    fn mask_of_bits<S: Simd>(simd: S, bits: u64) -> Self::Mask<S>;
+    /// Loads the lanes where the mask holds, zeros elsewhere.
+    ///
+    /// # Safety
+    /// These lanes are readable at `p`; nothing is said of the others.
+    unsafe fn masked_load<S: Simd>(
+        simd: S,
+        mask: Self::Mask<S>,
+        p: *const Self,
+    ) -> Self::Vector<S>;
+    /// Stores the lanes where the mask holds.
+    ///
+    /// # Safety
+    /// These lanes are writable at `p`.
+    unsafe fn masked_store<S: Simd>(
+        simd: S,
+        mask: Self::Mask<S>,
+        p: *mut Self,
+        v: Self::Vector<S>,
+    );
     /// Whether the mask holds in any lane.
     fn any<S: Simd>(simd: S, mask: Self::Mask<S>) -> bool;
 
@@ -166,7 +187,23 @@ impl Lanes for f32 {
     }
     #[inline(always)]
     fn select<S: Simd>(simd: S, mask: S::m32s, a: S::f32s, b: S::f32s) -> S::f32s {
-        simd.select_f32s(mask, a, b)
+        // Not the floats' own: outside of this crate that is not always inlined.
+        let (a, b) = (simd.transmute_u32s_f32s(a), simd.transmute_u32s_f32s(b));
+        simd.transmute_f32s_u32s(simd.select_u32s(mask, a, b))
+    }
+    #[inline(always)]
+    fn mask_of_bits<S: Simd>(simd: S, bits: u64) -> S::m32s {
+        missing::mask_of_bits_m32s(simd, bits)
+    }
+    #[inline(always)]
+    unsafe fn masked_load<S: Simd>(simd: S, mask: S::m32s, p: *const Self) -> S::f32s {
+        // SAFETY: the caller's.
+        unsafe { simd.mask_load_ptr_f32s(MemMask::new(mask), p) }
+    }
+    #[inline(always)]
+    unsafe fn masked_store<S: Simd>(simd: S, mask: S::m32s, p: *mut Self, v: S::f32s) {
+        // SAFETY: the caller's.
+        unsafe { simd.mask_store_ptr_f32s(MemMask::new(mask), p, v) };
     }
     #[inline(always)]
     fn any<S: Simd>(simd: S, mask: S::m32s) -> bool {
@@ -267,7 +304,23 @@ impl Lanes for f64 {
     }
     #[inline(always)]
     fn select<S: Simd>(simd: S, mask: S::m64s, a: S::f64s, b: S::f64s) -> S::f64s {
-        simd.select_f64s(mask, a, b)
+        // Not the floats' own: outside of this crate that is not always inlined.
+        let (a, b) = (simd.transmute_u64s_f64s(a), simd.transmute_u64s_f64s(b));
+        simd.transmute_f64s_u64s(simd.select_u64s(mask, a, b))
+    }
+    #[inline(always)]
+    fn mask_of_bits<S: Simd>(simd: S, bits: u64) -> S::m64s {
+        missing::mask_of_bits_m64s(simd, bits)
+    }
+    #[inline(always)]
+    unsafe fn masked_load<S: Simd>(simd: S, mask: S::m64s, p: *const Self) -> S::f64s {
+        // SAFETY: the caller's.
+        unsafe { simd.mask_load_ptr_f64s(MemMask::new(mask), p) }
+    }
+    #[inline(always)]
+    unsafe fn masked_store<S: Simd>(simd: S, mask: S::m64s, p: *mut Self, v: S::f64s) {
+        // SAFETY: the caller's.
+        unsafe { simd.mask_store_ptr_f64s(MemMask::new(mask), p, v) };
     }
     #[inline(always)]
     fn any<S: Simd>(simd: S, mask: S::m64s) -> bool {

@@ -22,6 +22,7 @@
 
 mod active_set;
 mod band_cholesky;
+mod block_cholesky;
 mod checkpoint;
 
 mod cosine_modes;
@@ -30,6 +31,7 @@ mod dense_factors;
 mod dense_products;
 mod descent;
 mod entries;
+mod exact_inverse;
 mod factor_objective;
 mod factor_starts;
 mod factor_steps;

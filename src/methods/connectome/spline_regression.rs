@@ -7,6 +7,7 @@ use super::active_set::{ActiveSet, Pause, State};
 use super::checkpoint;
 use super::data::TracingData;
 use super::entries;
+use super::exact_inverse;
 use super::fitted::{Connectome, FullWeights, Status, TracePoint, Weights};
 use super::objective::{SplineObjective, check_lambda, check_operators, effective_lambda};
 use super::preconditioner::{Inverse, Preconditioner};
@@ -266,9 +267,20 @@ impl<'a> SplineRegression<'a> {
         Self { checkpoint: Some((path.as_ref().to_path_buf(), every.max(1))), ..self }
     }
 
-    /// Bytes that a fit of these data will hold at once, without the data themselves.
+    /// Bytes that a fit of these data will hold at once, at most, without the data themselves. Under a
+    /// [`SplineRegression::memory_limit`] below it, [`Preconditioner::Auto`] leaves out the exact
+    /// factor.
     #[must_use]
     pub fn memory_estimate(&self, data: &TracingData) -> usize {
+        let (ny, nx) = (data.targets(), data.sources());
+        let factored = matches!(self.solver, Solver::ActiveSetPcg { .. })
+            && matches!(self.preconditioner, Preconditioner::Auto | Preconditioner::Exact);
+        let factor = if factored { exact_inverse::most_memory(ny, nx) } else { 0 };
+        self.least_memory(data).saturating_add(factor)
+    }
+
+    /// The estimate without an exact factor, unless it was asked for.
+    fn least_memory(&self, data: &TracingData) -> usize {
         let (ny, nx, ne) = (data.targets(), data.sources(), data.experiments());
         let entries = ny.saturating_mul(nx);
         let vectors = match self.solver {
@@ -307,7 +319,10 @@ impl<'a> SplineRegression<'a> {
         if self.max_iterations == Some(0) {
             return Err(Error::range("max_iterations", "at least 1", 0));
         }
-        let required = self.memory_estimate(data);
+        let required = match self.preconditioner {
+            Preconditioner::Exact => self.memory_estimate(data),
+            _ => self.least_memory(data),
+        };
         if let Some(limit) = self.memory_limit
             && required > limit
         {
@@ -380,13 +395,14 @@ impl<'a> SplineRegression<'a> {
                 tolerance,
             ));
         }
-        let inverse = Inverse::new(self.preconditioner, &objective)?;
+        let roomy = self.memory_limit.is_none_or(|limit| self.memory_estimate(objective.data) <= limit);
+        let mut inverse = Inverse::new(self.preconditioner, &objective, roomy)?;
         let start = self.start.take().map(|w| w.values);
         let mut search = match state {
             Some(state) => {
-                ActiveSet::resume(objective, &inverse, self.nonnegative, tolerance, state)?
+                ActiveSet::resume(objective, &mut inverse, self.nonnegative, tolerance, state)?
             }
-            None => ActiveSet::new(objective, &inverse, self.nonnegative, tolerance, start)?,
+            None => ActiveSet::new(objective, &mut inverse, self.nonnegative, tolerance, start)?,
         };
         let mut trace = Vec::new();
         let status = loop {
