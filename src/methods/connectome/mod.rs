@@ -21,6 +21,7 @@
 //! 9:9 (2019).
 
 mod active_set;
+mod alternation;
 mod band_cholesky;
 mod block_cholesky;
 mod checkpoint;
@@ -38,6 +39,7 @@ mod factor_steps;
 mod first_order;
 mod fitted;
 mod galerkin;
+mod greedy_equation;
 mod greedy_low_rank;
 mod homogeneous_model;
 mod identifiability;

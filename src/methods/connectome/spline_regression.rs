@@ -267,19 +267,30 @@ impl<'a> SplineRegression<'a> {
         Self { checkpoint: Some((path.as_ref().to_path_buf(), every.max(1))), ..self }
     }
 
-    /// Bytes that a fit of these data will hold at once, at most, without the data themselves. Under a
-    /// [`SplineRegression::memory_limit`] below it, [`Preconditioner::Auto`] leaves out the exact
-    /// factor.
+    /// Bytes that a fit of these data will hold at once, at most, without the data themselves.
+    ///
+    /// [`Preconditioner::Auto`] leaves out the exact factor where it does not fit under the
+    /// [`SplineRegression::memory_limit`].
     #[must_use]
     pub fn memory_estimate(&self, data: &TracingData) -> usize {
-        let (ny, nx) = (data.targets(), data.sources());
-        let factored = matches!(self.solver, Solver::ActiveSetPcg { .. })
-            && matches!(self.preconditioner, Preconditioner::Auto | Preconditioner::Exact);
-        let factor = if factored { exact_inverse::most_memory(ny, nx) } else { 0 };
-        self.least_memory(data).saturating_add(factor)
+        self.least_memory(data).saturating_add(self.factor_memory(data))
     }
 
-    /// The estimate without an exact factor, unless it was asked for.
+    /// Bytes of an exact factor; 0 where there will be none.
+    fn factor_memory(&self, data: &TracingData) -> usize {
+        let factor = exact_inverse::most_memory(data.targets(), data.sources());
+        match self.preconditioner {
+            _ if !matches!(self.solver, Solver::ActiveSetPcg { .. }) => 0,
+            Preconditioner::Exact => factor,
+            Preconditioner::Auto => {
+                let all = self.least_memory(data).saturating_add(factor);
+                if self.memory_limit.is_none_or(|limit| all <= limit) { factor } else { 0 }
+            }
+            _ => 0,
+        }
+    }
+
+    /// The estimate without an exact factor.
     fn least_memory(&self, data: &TracingData) -> usize {
         let (ny, nx, ne) = (data.targets(), data.sources(), data.experiments());
         let entries = ny.saturating_mul(nx);
@@ -319,10 +330,7 @@ impl<'a> SplineRegression<'a> {
         if self.max_iterations == Some(0) {
             return Err(Error::range("max_iterations", "at least 1", 0));
         }
-        let required = match self.preconditioner {
-            Preconditioner::Exact => self.memory_estimate(data),
-            _ => self.least_memory(data),
-        };
+        let required = self.memory_estimate(data);
         if let Some(limit) = self.memory_limit
             && required > limit
         {
@@ -395,7 +403,7 @@ impl<'a> SplineRegression<'a> {
                 tolerance,
             ));
         }
-        let roomy = self.memory_limit.is_none_or(|limit| self.memory_estimate(objective.data) <= limit);
+        let roomy = self.factor_memory(objective.data) > 0;
         let mut inverse = Inverse::new(self.preconditioner, &objective, roomy)?;
         let start = self.start.take().map(|w| w.values);
         let mut search = match state {
