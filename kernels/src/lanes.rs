@@ -77,21 +77,13 @@ pub trait Lanes: sealed::Sealed + Sized + Copy + 'static {
     ///
     /// # Safety
     /// These lanes are readable at `p`; nothing is said of the others.
-    unsafe fn masked_load<S: Simd>(
-        simd: S,
-        mask: Self::Mask<S>,
-        p: *const Self,
-    ) -> Self::Vector<S>;
+    unsafe fn masked_load<S: Simd>(simd: S, mask: Self::Mask<S>, p: *const Self)
+    -> Self::Vector<S>;
     /// Stores the lanes where the mask holds.
     ///
     /// # Safety
     /// These lanes are writable at `p`.
-    unsafe fn masked_store<S: Simd>(
-        simd: S,
-        mask: Self::Mask<S>,
-        p: *mut Self,
-        v: Self::Vector<S>,
-    );
+    unsafe fn masked_store<S: Simd>(simd: S, mask: Self::Mask<S>, p: *mut Self, v: Self::Vector<S>);
     /// Whether the mask holds in any lane.
     fn any<S: Simd>(simd: S, mask: Self::Mask<S>) -> bool;
 

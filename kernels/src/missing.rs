@@ -160,9 +160,8 @@ pub(crate) fn mask_of_bits_m64s<S: Simd>(simd: S, bits: u64) -> S::m64s {
         }
     }
     let mut lanes = simd.splat_u64s(0);
-    for (i, lane) in bytemuck::cast_slice_mut::<_, u64>(core::slice::from_mut(&mut lanes))
-        .iter_mut()
-        .enumerate()
+    for (i, lane) in
+        bytemuck::cast_slice_mut::<_, u64>(core::slice::from_mut(&mut lanes)).iter_mut().enumerate()
     {
         *lane = 1 << i;
     }
@@ -178,9 +177,8 @@ pub(crate) fn mask_of_bits_m32s<S: Simd>(simd: S, bits: u64) -> S::m32s {
         return mask;
     }
     let mut lanes = simd.splat_u32s(0);
-    for (i, lane) in bytemuck::cast_slice_mut::<_, u32>(core::slice::from_mut(&mut lanes))
-        .iter_mut()
-        .enumerate()
+    for (i, lane) in
+        bytemuck::cast_slice_mut::<_, u32>(core::slice::from_mut(&mut lanes)).iter_mut().enumerate()
     {
         *lane = 1 << i;
     }

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use hesse::connectome::{
-    FactorMethod, GreedyLowRank, LowRankSplineRegression, Observed, Preconditioner, SmoothingOperator, Solver,
-    SplineObjective, SplineRegression, Status, TracingData,
+    FactorMethod, GreedyLowRank, LowRankSplineRegression, Observed, Preconditioner,
+    SmoothingOperator, Solver, SplineObjective, SplineRegression, Status, TracingData,
 };
 use hesse::faer::Mat;
 use hesse::random::Stream;
@@ -268,7 +268,8 @@ fn the_same_bits_come_out_for_any_number_of_threads() {
                 .max_iterations(20)
                 .fit(&data, &lx, &ly)
                 .unwrap();
-            let greedy = GreedyLowRank::new().lambda(10.0).max_rank(4).fit(&data, &lx, &ly).unwrap();
+            let greedy =
+                GreedyLowRank::new().lambda(10.0).max_rank(4).fit(&data, &lx, &ly).unwrap();
             let low = LowRankSplineRegression::new(5)
                 .lambda(10.0)
                 .method(FactorMethod::Accelerated { step: None, fixed: false })

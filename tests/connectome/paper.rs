@@ -4,8 +4,8 @@
 //! loss falls by 2³, the bending energy grows by 2², and λ' = λ n_inj/n_x.
 
 use hesse::connectome::{
-    Connectome, FactorMethod, GreedyLowRank, LowRankSplineRegression, NonnegativePipeline, Observed,
-    Preconditioner, SplineRegression, Start, Status, TracingData, Weights,
+    Connectome, FactorMethod, GreedyLowRank, LowRankSplineRegression, NonnegativePipeline,
+    Observed, Preconditioner, SplineRegression, Start, Status, TracingData, Weights,
 };
 use hesse::faer::{Mat, MatRef};
 use hesse::tracing_toys::{TracingToy, TracingToyTask};

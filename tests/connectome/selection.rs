@@ -86,7 +86,12 @@ fn collapsed_matrices_carry_their_regions() {
         let (s, d) = (&collapsed.strength, &collapsed.density);
         let kept = (0..14 * 17).map(|i| (i / 17, i % 17));
         let kept = kept.filter(|&(j, i)| source[j] != 0 && target[i] != 0);
-        close("total", columns(s.as_ref()).iter().sum(), kept.map(|(j, i)| full[(i, j)]).sum(), 1e-12);
+        close(
+            "total",
+            columns(s.as_ref()).iter().sum(),
+            kept.map(|(j, i)| full[(i, j)]).sum(),
+            1e-12,
+        );
         for (j, id) in collapsed.target_ids.iter().enumerate() {
             let count = target.iter().filter(|key| *key == id).count() as f64;
             for i in 0..s.nrows() {

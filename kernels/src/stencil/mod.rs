@@ -36,14 +36,7 @@ use crate::{Isa, Real};
 ///
 /// # Panics
 /// If a point of `runs` lies outside `y`, or a neighbour outside `x`.
-pub fn apply<T: Real>(
-    isa: Isa,
-    runs: &[Run],
-    columns: usize,
-    first: usize,
-    x: &[T],
-    y: &mut [T],
-) {
+pub fn apply<T: Real>(isa: Isa, runs: &[Run], columns: usize, first: usize, x: &[T], y: &mut [T]) {
     if columns == 1 {
         dispatch!(isa, points::Apply<'a, T, Store> = points::Apply { runs, first, x, y, op: Store });
     } else if columns > 1 {

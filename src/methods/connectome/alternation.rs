@@ -154,9 +154,9 @@ impl Equation<'_> {
         });
         let factors = factors.into_iter().collect::<Result<Vec<SourcesInverse<'_>>>>()?;
         // Column k: Σₑ xₑ pₑₖ, p experiments × rank.
-        let spread = |p: &[f64]| parallel::map(rank, |k| {
-            self.spread(&p[k * experiments..(k + 1) * experiments])
-        });
+        let spread = |p: &[f64]| {
+            parallel::map(rank, |k| self.spread(&p[k * experiments..(k + 1) * experiments]))
+        };
         let product = |g: &[f64]| {
             let mut out = fixed.smooth(self.lambda_eff, self.lx, g);
             let images = parallel::map(rank, |k| self.injected(&g[k * nx..(k + 1) * nx]));

@@ -466,8 +466,7 @@ mod tests {
                 .unwrap();
             let objective = SplineObjective::new(&data, &lx, &ly, scalar("lam_eff")).unwrap();
             let want = columns(mat(want));
-            for choice in
-                [Preconditioner::UnmaskedSpectral { rho }, Preconditioner::Cosine { rho }]
+            for choice in [Preconditioner::UnmaskedSpectral { rho }, Preconditioner::Cosine { rho }]
             {
                 let inverse = Inverse::new(choice, &objective, false).unwrap();
                 let mut z = vec![f64::NAN; r.len()];

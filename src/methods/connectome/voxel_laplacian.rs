@@ -87,7 +87,8 @@ impl VoxelLaplacian {
         let run = if voxel < self.voxels { self.runs.get(after.wrapping_sub(1)) } else { None };
         // A run has at most 64 voxels.
         #[allow(clippy::cast_possible_truncation)]
-        let offsets = run.map_or([None; 6], |run| run.neighbours((voxel - run.start as usize) as u32));
+        let offsets =
+            run.map_or([None; 6], |run| run.neighbours((voxel - run.start as usize) as u32));
         offsets.into_iter().flatten().map(move |o| voxel.wrapping_add_signed(o as isize))
     }
 
