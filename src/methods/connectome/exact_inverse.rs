@@ -24,7 +24,7 @@ pub(super) struct ExactInverse {
     factor: BlockCholesky,
     targets: usize,
     sources: usize,
-    /// Columns of A⁻¹ of entries that have been held, by entry.
+    /// Columns of A⁻¹ of entries that have been held, in ascending order of entries.
     columns: Vec<(usize, Vec<f64>)>,
     held: Vec<usize>,
     /// Of A⁻¹_HH; `None` where nothing is held.

@@ -15,10 +15,11 @@ use crate::{Error, Isa, Result, parallel};
 
 /// Which approximate inverse of the Hessian steers the conjugate gradients.
 ///
-/// `None` does nothing, `Exact` inverts the Hessian itself; the others invert, on a space of modes of the Laplacians, the problem in which
-/// everything was observed: with L_y = Q M Qᵀ, L_x = P N Pᵀ and X̂ = Pᵀ X, row k of QᵀZP is
-/// (D_k + X̂ X̂ᵀ)⁻¹ applied to row k of QᵀRP, D_k = λ'(μ_k + ν)² + ρ, by Woodbury's identity with one
-/// n_inj × n_inj system for each k. The shift ρ is there because mode (0, 0) has no penalty.
+/// `None` does nothing, `Exact` inverts the Hessian itself; the others invert, on a space of modes of
+/// the Laplacians, the problem in which everything was observed: with L_y = Q M Qᵀ, L_x = P N Pᵀ and
+/// X̂ = Pᵀ X, row k of QᵀZP is (D_k + X̂ X̂ᵀ)⁻¹ applied to row k of QᵀRP, D_k = λ'(μ_k + ν)² + ρ, by
+/// Woodbury's identity with one n_inj × n_inj system for each k. The shift ρ is there because mode
+/// (0, 0) has no penalty.
 ///
 /// *ρ*: `None` takes 3·10⁻⁵ of the mean ‖xₑ‖².
 #[derive(Clone, Copy, Debug, PartialEq)]
