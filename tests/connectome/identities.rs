@@ -211,13 +211,13 @@ fn a_resumed_fit_has_the_bits_of_one_that_never_stopped() {
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("checkpoint.npz");
     for (preconditioner, least) in
-        [(Preconditioner::Cosine { rho: None }, 31), (Preconditioner::Exact, 5)]
+        [(Preconditioner::Cosine { rho: None }, 31), (Preconditioner::Exact, 3)]
     {
         let regression = || SplineRegression::new().lambda(10.0).preconditioner(preconditioner);
         let whole = regression().fit(&data, &lx, &ly).unwrap();
         let steps = whole.iterations;
         assert!(whole.rounds > 2 && steps >= least, "{} {steps}", whole.rounds);
-        for stop in [3, steps / 2, steps - 2] {
+        for stop in [3.min(steps - 1), steps / 2, steps - 2] {
             let stopped = regression()
                 .checkpoint(&file, 1000)
                 .callback(|p| {

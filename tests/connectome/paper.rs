@@ -5,7 +5,7 @@
 
 use hesse::connectome::{
     Connectome, FactorMethod, GreedyLowRank, LowRankSplineRegression, NonnegativePipeline,
-    Observed, Preconditioner, SplineRegression, Start, Status, TracingData, Weights,
+    Preconditioner, SplineRegression, Start, Status, TracingData, Weights,
 };
 use hesse::faer::{Mat, MatRef};
 use hesse::tracing_toys::{TracingToy, TracingToyTask};
@@ -117,11 +117,10 @@ fn the_golden_toy_errs_as_stored_with_and_without_mask_and_smoothing() {
 
 #[test]
 fn a_hundred_spectral_steps_come_within_a_millionth() {
-    let toy = toy(3, 5);
-    let data = data(&toy);
+    let data = data(&toy(3, 5));
     let run = |preconditioner, limit| {
         SplineRegression::new()
-            .lambda(LAMBDA)
+            .lambda(100.0)
             .nonnegative(false)
             .preconditioner(preconditioner)
             .max_iterations(limit)
@@ -141,21 +140,21 @@ fn a_hundred_spectral_steps_come_within_a_millionth() {
 
 #[test]
 fn an_exact_factor_serves_every_active_set() {
-    // Many held entries, more than the factor keeps columns for, and few.
-    for (seed, lambda) in [(1, 0.01), (4, LAMBDA), (6, 100.0)] {
-        let toy = toy(seed, 5);
-        let data = data(&toy);
+    for (seed, noise) in [(4, 0.1), (1, 3.0), (2, 10.0)] {
+        let toy = TracingToyTask { sources: 60, targets: 60, experiments: 5, noise };
+        let data = data(&toy.draw(seed).unwrap());
         let run = |preconditioner| {
             SplineRegression::new()
-                .lambda(lambda)
+                .lambda(100.0)
                 .preconditioner(preconditioner)
-                .fit(&data, &path(N), &path(N))
+                .fit(&data, &path(60), &path(60))
                 .unwrap()
         };
         let (exact, cosine) =
             (run(Preconditioner::Exact), run(Preconditioner::Cosine { rho: None }));
         assert_eq!((exact.status, cosine.status), (Status::Converged, Status::Converged));
-        assert_eq!(exact.n_active, cosine.n_active);
+        assert!(exact.n_active > 0 && exact.n_active == cosine.n_active);
+        assert!(exact.iterations < cosine.iterations);
         let (a, b) = (matrix(&exact), matrix(&cosine));
         assert!((a.to_owned() - b).norm_max() <= 1e-6 * b.norm_max(), "{seed}");
     }
@@ -171,16 +170,16 @@ fn twenty_ranks_are_enough() {
     };
     let (none, one, two) = (greedy(0), greedy(1), greedy(2));
     assert!(1.0 - 1e-9 <= two && two <= one && one <= none, "{none} {one} {two}");
-    assert!(none <= 1.10 && one <= 1.01 && two <= 1.005, "{none} {one} {two}");
+    assert!(none <= 1.10 && one <= 1.05 && two <= 1.02, "{none} {one} {two}");
 }
 
 #[test]
 fn twenty_nonnegative_factors_come_near_the_full_optimum() {
     let toy = toy(3, 5);
     let data = data(&toy);
-    let (l, full) = (path(N), fit(&data, LAMBDA));
+    let (l, full) = (path(N), fit(&data, 100.0));
     let low = LowRankSplineRegression::new(20)
-        .lambda(LAMBDA)
+        .lambda(100.0)
         .start(Start::SvdSplit)
         .max_iterations(4000)
         .fit(&data, &l, &l)

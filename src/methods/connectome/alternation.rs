@@ -15,8 +15,8 @@ use crate::krylov::symmetric_eigen;
 use crate::{Error, Result, parallel};
 
 /// ‖residual‖/‖right-hand side‖ of a half step, and its most iterations.
-const TOLERANCE: f64 = 1e-8;
-const STEPS: usize = 1000;
+const TOLERANCE: f64 = 1e-10;
+const STEPS: usize = 2000;
 
 /// The fixed side, turned.
 struct Fixed {
@@ -28,8 +28,8 @@ struct Fixed {
     t: Vec<f64>,
 }
 
-/// The orthonormal columns that span those of `x`, n rows each.
-pub(super) fn orthonormal(n: usize, x: &[f64]) -> Result<Vec<f64>> {
+/// Orthonormal columns that span those of `x`, n rows each.
+fn orthonormal(n: usize, x: &[f64]) -> Result<Vec<f64>> {
     Ok(packed(thin_svd(unpacked(x, n).as_ref())?.u.as_ref()))
 }
 
@@ -52,6 +52,14 @@ impl Fixed {
         Ok(Self { rank, basis: turned, d, t })
     }
 
+    /// X (ZᵀB) of the basis B, X with n rows and Z with as many as B.
+    fn coordinates(&self, n: usize, x: &[f64], rows: usize, z: &[f64]) -> Vec<f64> {
+        let inside = gram(rows, z, &self.basis);
+        let mut out = vec![0.0; n * self.rank];
+        tall_times(n, x.len() / n, x, &inside, 0.0, &mut out);
+        out
+    }
+
     /// λ'(L²F + 2 L F T + F D), columns of n.
     fn smooth(&self, lambda: f64, l: &SmoothingOperator, f: &[f64]) -> Vec<f64> {
         let n = l.voxels();
@@ -67,6 +75,25 @@ impl Fixed {
     }
 }
 
+/// x with A x = b, or what conjugate gradients make of `x`: nearer in the norm of A, whatever the end.
+fn improved(
+    b: &[f64],
+    mut x: Vec<f64>,
+    product: impl Fn(&[f64]) -> Vec<f64>,
+    inverse: impl Fn(&[f64]) -> Vec<f64>,
+) -> Vec<f64> {
+    let mut rest = b.to_vec();
+    entries::axpy(-1.0, &product(&x), &mut rest);
+    let (size, left) = (entries::square(b).sqrt(), entries::square(&rest).sqrt());
+    if left > TOLERANCE * size {
+        let mut change = vec![0.0; x.len()];
+        let tolerance = TOLERANCE * size / left;
+        conjugate_gradients(&rest, &mut change, tolerance, STEPS, product, inverse);
+        entries::axpy(1.0, &change, &mut x);
+    }
+    x
+}
+
 /// Rows of columns next to each other: the transpose of `x`, which has so many rows.
 fn transposed(x: &[f64], rows: usize) -> Vec<f64> {
     let columns = x.len() / rows;
@@ -74,13 +101,14 @@ fn transposed(x: &[f64], rows: usize) -> Vec<f64> {
 }
 
 impl Equation<'_> {
-    /// (F, V): the best F for W = F Vᵀ with V spanning the orthonormal columns `v`, turned.
+    /// (F, V): from W = U Gᵀ the best F for W = F Vᵀ, V an orthonormal basis of the columns of G. The
+    /// objective never rises.
     ///
     /// # Errors
     /// [`Error::Range`] where a system is not positive definite.
-    pub fn best_targets(&self, v: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
+    pub fn best_targets(&self, u: &[f64], g: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
         let (ny, experiments) = (self.data.targets(), self.data.experiments());
-        let fixed = Fixed::new(self.lx, v)?;
+        let fixed = Fixed::new(self.lx, &orthonormal(self.data.sources(), g)?)?;
         let rank = fixed.rank;
         let nx = self.data.sources();
         // x̃, rank × experiments, and its transpose.
@@ -121,19 +149,19 @@ impl Equation<'_> {
         let mut b = vec![0.0; ny * rank];
         let y = self.data.projections_by_experiment();
         tall_times(ny, experiments, y, &back, 0.0, &mut b);
-        let mut f = vec![0.0; ny * rank];
-        conjugate_gradients(&b, &mut f, TOLERANCE, STEPS, product, inverse);
-        Ok((f, fixed.basis))
+        let start = fixed.coordinates(ny, u, nx, g);
+        Ok((improved(&b, start, product, inverse), fixed.basis))
     }
 
-    /// (U, G): the best G for W = U Gᵀ with U spanning the orthonormal columns `u`, turned.
+    /// (U, G): from W = F Vᵀ the best G for W = U Gᵀ, U an orthonormal basis of the columns of F. The
+    /// objective never rises.
     ///
     /// # Errors
     /// [`Error::Range`] where a system is not positive definite.
-    pub fn best_sources(&self, u: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
+    pub fn best_sources(&self, f: &[f64], v: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
         let (ny, nx, experiments) =
             (self.data.targets(), self.data.sources(), self.data.experiments());
-        let fixed = Fixed::new(self.ly, u)?;
+        let fixed = Fixed::new(self.ly, &orthonormal(ny, f)?)?;
         let rank = fixed.rank;
         // Uᵀ diag(Ωₑ) U, and Uᵀ yₑ.
         let seen: Vec<Vec<f64>> = parallel::map(experiments, |e| {
@@ -177,8 +205,8 @@ impl Equation<'_> {
         };
         let projected = gram(ny, self.data.projections_by_experiment(), &fixed.basis);
         let b = spread(&projected).concat();
-        let mut g = vec![0.0; nx * rank];
-        conjugate_gradients(&b, &mut g, TOLERANCE, STEPS, product, inverse);
+        let start = fixed.coordinates(nx, v, ny, f);
+        let g = improved(&b, start, product, inverse);
         Ok((fixed.basis, g))
     }
 }

@@ -22,6 +22,9 @@ use crate::{Error, Isa, Result, parallel};
 /// Columns of one task in updates of a panel.
 const COLUMNS: usize = 64;
 
+/// Smallest pivot relative to its diagonal element that is more than rounding.
+const LEAST_PIVOT: f64 = 1e-13;
+
 /// L with ½H = L Lᵀ.
 pub(super) struct BlockCholesky {
     targets: usize,
@@ -96,6 +99,7 @@ impl BlockCholesky {
                     }
                 }
             }
+            let diagonal: Vec<f64> = (0..sources).map(|s| own[s + s * height]).collect();
             // Less what columns before have eliminated.
             let isa = Isa::current();
             parallel::for_each_piece(own, COLUMNS * height, |task, own| {
@@ -112,6 +116,10 @@ impl BlockCholesky {
                 }
             });
             factor_panel(own, sources, height)?;
+            let mut pivots = diagonal.iter().enumerate().map(|(s, d)| (own[s + s * height], d));
+            if !pivots.all(|(root, d)| root * root > LEAST_PIVOT * d) {
+                return Err(not_positive_definite());
+            }
         }
         Ok(Self { targets, sources, band, panels })
     }
@@ -198,6 +206,11 @@ fn copy(x: &[f64], rows: usize, columns: usize, stride: usize) -> Vec<f64> {
     (0..columns).flat_map(|c| x[c * stride..][..rows].iter().copied()).collect()
 }
 
+fn not_positive_definite() -> Error {
+    let expected = "a positive definite Hessian: data that determine W";
+    Error::range("factor of the Hessian", expected, "a pivot of 0 to rounding")
+}
+
 /// [A; B] ← [L; B L⁻ᵀ] with A = L Lᵀ, the first rows of the panel.
 fn factor_panel(panel: &mut [f64], block: usize, height: usize) -> Result<()> {
     let whole = MatMut::from_column_major_slice_mut(panel, height, block);
@@ -210,10 +223,7 @@ fn factor_panel(panel: &mut [f64], block: usize, height: usize) -> Result<()> {
         MemStack::new(&mut MemBuffer::new(scratch)),
         Spec::default(),
     )
-    .map_err(|_| {
-        let expected = "a positive definite Hessian: data that determine W";
-        Error::range("factor of the Hessian", expected, "a pivot that is not positive")
-    })?;
+    .map_err(|_| not_positive_definite())?;
     solve_lower_triangular_in_place(diagonal.as_ref(), below.transpose_mut(), Par::Seq);
     Ok(())
 }
