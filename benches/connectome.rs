@@ -1,13 +1,13 @@
-//! The toy to its certificate, beside what SciPy's L-BFGS-B needs for 2.546058 (37 s, one thread), and
-//! the gradient over factors beside the products of matrices that it consists of.
+//! The toy to its certificate, by an exact factor and by cosines alone (SciPy's L-BFGS-B needs 37 s for
+//! 2.546058, one thread; `tools/peers/compare.py toy1d_minimum_200` runs both sides), and the gradient over factors beside the products of matrices that it consists of.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use hesse::connectome::{
-    FactorObjective, Observed, PenaltyForm, SmoothingOperator, SplineRegression, Status,
-    TracingData,
+    FactorObjective, Observed, PenaltyForm, Preconditioner, SmoothingOperator, SplineRegression,
+    Status, TracingData,
 };
 use hesse::faer::Mat;
 use hesse::random::Stream;
@@ -24,13 +24,21 @@ fn toy(c: &mut Criterion) {
         .build()
         .expect("data");
     let l = SmoothingOperator::of_box(&[200]).expect("a path");
-    let run = || SplineRegression::new().lambda(100.0).fit(&data, &l, &l).expect("a fit");
-    let fit = run();
-    assert_eq!(fit.status, Status::Converged);
-    eprintln!("{} iterations, {} rounds, KKT {:e}", fit.iterations, fit.rounds, fit.kkt_relative);
-    let mut group = c.benchmark_group("connectome/full/200x200");
+    let run = |preconditioner| {
+        let regression = SplineRegression::new().lambda(100.0).preconditioner(preconditioner);
+        regression.fit(&data, &l, &l).expect("a fit")
+    };
+    let mut group = c.benchmark_group("connectome/full/200x200, certificate 1e-8");
     group.sample_size(10).measurement_time(Duration::from_secs(20));
-    group.bench_function("certificate 1e-8", |b| b.iter(run));
+    for (name, preconditioner) in
+        [("exact", Preconditioner::Exact), ("cosine", Preconditioner::Cosine { rho: None })]
+    {
+        let fit = run(preconditioner);
+        assert_eq!(fit.status, Status::Converged);
+        let (steps, rounds) = (fit.iterations, fit.rounds);
+        eprintln!("{name}: {steps} iterations, {rounds} rounds, KKT {:e}", fit.kkt_relative);
+        group.bench_function(name, |b| b.iter(|| run(preconditioner)));
+    }
     group.finish();
 }
 

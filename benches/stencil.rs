@@ -26,7 +26,7 @@ fn benches(c: &mut Criterion) {
     let n = laplacian.voxels();
     assert_eq!(n, 229_423);
     let csr = laplacian.to_csr();
-    eprintln!("{} segments", laplacian.segments());
+    eprintln!("{} runs", laplacian.runs());
     for columns in [1, 8, 32] {
         let x: Vec<f64> = (0..n * columns).map(|i| (i % 977) as f64 / 977.0).collect();
         let (mut y, mut z) = (vec![0.5; n * columns], vec![0.5; n * columns]);

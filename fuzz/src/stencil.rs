@@ -3,7 +3,7 @@
 use arbitrary::{Result, Unstructured};
 use hesse_kernels::oracle::neighbours_of_grid;
 use hesse_kernels::stencil::{
-    ProductTile, Segment, accumulate_product, apply, norm_of_product, product, recurrence,
+    ProductTile, Run, accumulate_product, apply, norm_of_product, product, recurrence,
 };
 use hesse_kernels::{Isa, Real};
 
@@ -41,16 +41,16 @@ fn voxels(u: &mut Unstructured<'_>, numbers: &mut Numbers) -> Result<Neighbours>
 }
 
 /// As long as possible, but cut wherever `numbers` says.
-fn segments(near: &Neighbours, numbers: &mut Numbers) -> Vec<Segment> {
-    let mut segments: Vec<Segment> = Vec::new();
+fn runs(near: &Neighbours, numbers: &mut Numbers) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
     for (i, near) in near.iter().enumerate() {
-        let offsets = near.map(|j| j.map_or(0, |j| j as i32 - i as i32));
-        match segments.last_mut() {
-            Some(last) if last.offsets == offsets && numbers.below(30) > 0 => last.length += 1,
-            _ => segments.push(Segment { start: i as u32, length: 1, offsets }),
+        let offsets = near.map(|j| j.map(|j| j as i32 - i as i32));
+        let joins = numbers.below(30) > 0;
+        if !(joins && runs.last_mut().is_some_and(|last| last.extend(offsets))) {
+            runs.push(Run::of_point(i as u32, offsets));
         }
     }
-    segments
+    runs
 }
 
 /// The formula: differences to the neighbours along an axis first, 0 (or NaN) where there is none.
@@ -62,7 +62,7 @@ fn formula<T: Real>(own: T, near: [T; 6]) -> T {
 fn check<T: Real>(u: &mut Unstructured<'_>) -> Result<()> {
     let mut numbers = Numbers::read(u)?;
     let near = voxels(u, &mut numbers)?;
-    let list = segments(&near, &mut numbers);
+    let list = runs(&near, &mut numbers);
     let (n, columns) = (near.len(), u.int_in_range(1..=20)?);
     let offset = u.int_in_range(0..=7)?;
     let held: Vec<T> = numbers.take(n * columns + offset);
@@ -102,13 +102,13 @@ fn both_sides<T: Real>(
     u: &mut Unstructured<'_>,
     numbers: &mut Numbers,
     near_x: &Neighbours,
-    columns: &[Segment],
+    columns: &[Run],
 ) -> Result<()> {
     let near_y = voxels(u, numbers)?;
     let (rows, width) = (near_y.len().min(40), near_x.len());
     // A part of the rows, of all of W.
-    let all = segments(&near_y, numbers);
-    let rows_of: Vec<Segment> =
+    let all = runs(&near_y, numbers);
+    let rows_of: Vec<Run> =
         all.iter().filter(|s| (s.start + s.length) as usize <= rows).copied().collect();
     let written: usize = rows_of.iter().map(|s| s.length as usize).sum();
     let stride = width + u.int_in_range(0..=3)?;

@@ -1,6 +1,6 @@
 //! One name for the vector operations of `f32` and `f64`, so that a kernel is written once for both.
 
-use pulp::{Simd, bytemuck};
+use pulp::{MemMask, Simd, bytemuck};
 
 use crate::missing;
 
@@ -71,6 +71,19 @@ pub trait Lanes: sealed::Sealed + Sized + Copy + 'static {
         b: Self::Vector<S>,
     ) -> Self::Vector<S>;
 
+    /// The mask that holds in lane i where bit i is set.
+    fn mask_of_bits<S: Simd>(simd: S, bits: u64) -> Self::Mask<S>;
+    /// Loads the lanes where the mask holds, zeros elsewhere.
+    ///
+    /// # Safety
+    /// These lanes are readable at `p`; nothing is said of the others.
+    unsafe fn masked_load<S: Simd>(simd: S, mask: Self::Mask<S>, p: *const Self)
+    -> Self::Vector<S>;
+    /// Stores the lanes where the mask holds.
+    ///
+    /// # Safety
+    /// These lanes are writable at `p`.
+    unsafe fn masked_store<S: Simd>(simd: S, mask: Self::Mask<S>, p: *mut Self, v: Self::Vector<S>);
     /// Whether the mask holds in any lane.
     fn any<S: Simd>(simd: S, mask: Self::Mask<S>) -> bool;
     /// Bit i says whether the mask holds in lane i.
@@ -190,6 +203,20 @@ impl Lanes for f32 {
     }
     by_bits! { m32s, f32s, select_u32s, 1 << 31 }
     #[inline(always)]
+    fn mask_of_bits<S: Simd>(simd: S, bits: u64) -> S::m32s {
+        missing::mask_of_bits_m32s(simd, bits)
+    }
+    #[inline(always)]
+    unsafe fn masked_load<S: Simd>(simd: S, mask: S::m32s, p: *const Self) -> S::f32s {
+        // SAFETY: the caller's.
+        unsafe { simd.mask_load_ptr_f32s(MemMask::new(mask), p) }
+    }
+    #[inline(always)]
+    unsafe fn masked_store<S: Simd>(simd: S, mask: S::m32s, p: *mut Self, v: S::f32s) {
+        // SAFETY: the caller's.
+        unsafe { simd.mask_store_ptr_f32s(MemMask::new(mask), p, v) };
+    }
+    #[inline(always)]
     fn any<S: Simd>(simd: S, mask: S::m32s) -> bool {
         simd.first_true_m32s(mask) < S::F32_LANES
     }
@@ -289,6 +316,20 @@ impl Lanes for f64 {
         equal => equal_f64s(a, b) -> Mask;
     }
     by_bits! { m64s, f64s, select_u64s, 1 << 63 }
+    #[inline(always)]
+    fn mask_of_bits<S: Simd>(simd: S, bits: u64) -> S::m64s {
+        missing::mask_of_bits_m64s(simd, bits)
+    }
+    #[inline(always)]
+    unsafe fn masked_load<S: Simd>(simd: S, mask: S::m64s, p: *const Self) -> S::f64s {
+        // SAFETY: the caller's.
+        unsafe { simd.mask_load_ptr_f64s(MemMask::new(mask), p) }
+    }
+    #[inline(always)]
+    unsafe fn masked_store<S: Simd>(simd: S, mask: S::m64s, p: *mut Self, v: S::f64s) {
+        // SAFETY: the caller's.
+        unsafe { simd.mask_store_ptr_f64s(MemMask::new(mask), p, v) };
+    }
     #[inline(always)]
     fn any<S: Simd>(simd: S, mask: S::m64s) -> bool {
         simd.first_true_m64s(mask) < S::F64_LANES

@@ -1,5 +1,5 @@
-//! Vector operations that `pulp` does not have: conversion between `f32` and `f64`, shifts,
-//! and masks as bits.
+//! Vector operations that `pulp` does not have: conversion between `f32` and `f64`, shifts, and masks
+//! as bits and from bits.
 //!
 //! Each has the machine instruction for the instruction sets that it names, and a loop over lanes
 //! for the others, which the compiler turns into vector code where it can.
@@ -184,6 +184,43 @@ pub(crate) fn narrow<S: Simd>(simd: S, a: [S::f64s; 2]) -> S::f32s {
     out
 }
 
+/// The mask that holds in lane i where bit i is set.
+#[inline(always)]
+pub(crate) fn mask_of_bits_m64s<S: Simd>(simd: S, bits: u64) -> S::m64s {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // The other bits of a mask of 8 lanes do not exist.
+        #[allow(clippy::cast_possible_truncation)]
+        if let Some(mask) = cast(pulp::b8(bits as u8)) {
+            return mask;
+        }
+    }
+    let mut lanes = simd.splat_u64s(0);
+    for (i, lane) in
+        bytemuck::cast_slice_mut::<_, u64>(core::slice::from_mut(&mut lanes)).iter_mut().enumerate()
+    {
+        *lane = 1 << i;
+    }
+    simd.greater_than_u64s(simd.and_u64s(lanes, simd.splat_u64s(bits)), simd.splat_u64s(0))
+}
+
+/// [`mask_of_bits_m64s`] of 32-bit lanes.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation)] // There are at most 16 lanes.
+pub(crate) fn mask_of_bits_m32s<S: Simd>(simd: S, bits: u64) -> S::m32s {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(mask) = cast(pulp::b16(bits as u16)) {
+        return mask;
+    }
+    let mut lanes = simd.splat_u32s(0);
+    for (i, lane) in
+        bytemuck::cast_slice_mut::<_, u32>(core::slice::from_mut(&mut lanes)).iter_mut().enumerate()
+    {
+        *lane = 1 << i;
+    }
+    simd.greater_than_u32s(simd.and_u32s(lanes, simd.splat_u32s(bits as u32)), simd.splat_u32s(0))
+}
+
 #[cfg(test)]
 mod tests {
     use pulp::WithSimd;
@@ -211,6 +248,18 @@ mod tests {
             let down = shr_u64s::<S, 63>(simd, bits);
             assert!(bytemuck::cast_slice::<_, u64>(&[up]).iter().all(|&x| x == 32));
             assert!(bytemuck::cast_slice::<_, u64>(&[down]).iter().all(|&x| x == 1));
+            for bits in 0..1_u64 << S::F32_LANES.min(10) {
+                let mask = mask_of_bits_m32s(simd, bits);
+                let v = simd.select_f32s(mask, simd.splat_f32s(1.0), simd.splat_f32s(0.0));
+                for (i, &lane) in bytemuck::cast_slice::<_, f32>(&[v]).iter().enumerate() {
+                    assert_eq!(lane == 1.0, bits >> i & 1 == 1);
+                }
+                let mask = mask_of_bits_m64s(simd, bits);
+                let v = simd.select_f64s(mask, simd.splat_f64s(1.0), simd.splat_f64s(0.0));
+                for (i, &lane) in bytemuck::cast_slice::<_, f64>(&[v]).iter().enumerate() {
+                    assert_eq!(lane == 1.0, bits >> i & 1 == 1);
+                }
+            }
             let bits = simd.splat_u32s(0x8000_0001);
             let up = shl_u32s::<S, 5>(simd, bits);
             let down = shr_u32s::<S, 31>(simd, bits);

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use hesse::connectome::{
-    FactorMethod, LowRankSplineRegression, Observed, Preconditioner, SmoothingOperator, Solver,
-    SplineObjective, SplineRegression, Status, TracingData,
+    FactorMethod, GreedyLowRank, LowRankSplineRegression, Observed, Preconditioner,
+    SmoothingOperator, Solver, SplineObjective, SplineRegression, Status, TracingData,
 };
 use hesse::faer::Mat;
 use hesse::random::Stream;
@@ -134,6 +134,46 @@ fn strong_smoothing_leaves_the_best_constant() {
 }
 
 #[test]
+fn without_smoothing_single_voxels_give_their_columns() {
+    let x = Mat::from_fn(4, 2, |s, e| if s == 2 * e { 0.5 + e as f64 } else { 0.0 });
+    let y = Mat::from_fn(5, 2, |t, e| t as f64 - 1.0 + 0.5 * e as f64);
+    let seen = |t: usize, e: usize| t != 3 * e;
+    let data = TracingData::builder()
+        .injections_dense(x.as_ref())
+        .projections(y.as_ref())
+        .observed(Observed::where_observed(5, 2, seen))
+        .build()
+        .unwrap();
+    let fit = SplineRegression::new().lambda(0.0).fit(&data, &path(4), &path(5)).unwrap();
+    for e in 0..2 {
+        let column = fit.column(2 * e).unwrap();
+        for t in (0..5).filter(|&t| seen(t, e)) {
+            let want = y[(t, e)].max(0.0) / x[(2 * e, e)];
+            assert!((column[t] - want).abs() <= 1e-8, "{t} {e}: {} {want}", column[t]);
+        }
+    }
+}
+
+#[test]
+fn signs_do_not_matter_where_the_optimum_has_none() {
+    let x = Mat::from_fn(9, 3, |s, e| f64::from(u8::from(s / 3 == e)));
+    let y = Mat::from_fn(11, 3, |t, e| 5.0 + 0.1 * (t + e) as f64);
+    let data = TracingData::builder()
+        .injections_dense(x.as_ref())
+        .projections(y.as_ref())
+        .observed(Observed::where_observed(11, 3, |t, e| t != 4 * e))
+        .build()
+        .unwrap();
+    let run = |nonnegative| {
+        let regression = SplineRegression::new().lambda(1.0).nonnegative(nonnegative);
+        regression.fit(&data, &path(9), &path(11)).unwrap()
+    };
+    let (free, signed) = (run(false), run(true));
+    assert!(entries(&free).iter().all(|w| *w > 0.0));
+    all_close("W", entries(&signed), entries(&free), 1e-9);
+}
+
+#[test]
 fn first_order_solvers_come_to_the_same_minimum() {
     let data = drawn(2, 1.0, 1.0, 0.0);
     let (lx, ly) = (path(9), path(11));
@@ -167,28 +207,33 @@ fn a_resumed_fit_has_the_bits_of_one_that_never_stopped() {
         .build()
         .unwrap();
     let (lx, ly) = (path(30), path(26));
-    let whole = SplineRegression::new().lambda(10.0).fit(&data, &lx, &ly).unwrap();
-    assert!(whole.rounds > 2 && whole.iterations > 30, "{} {}", whole.rounds, whole.iterations);
     let folder = std::env::temp_dir().join(format!("hesse-connectome-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("checkpoint.npz");
-    for stop in [3, whole.iterations / 2, whole.iterations - 2] {
-        let stopped = SplineRegression::new()
-            .lambda(10.0)
-            .checkpoint(&file, 1000)
-            .callback(|p| {
-                if p.iterations == stop {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })
-            .fit(&data, &lx, &ly)
-            .unwrap();
-        assert_eq!((stopped.status, stopped.iterations), (Status::Interrupted, stop));
-        let resumed = SplineRegression::new().lambda(10.0).resume(&file, &data, &lx, &ly).unwrap();
-        assert_eq!(entries(&resumed), entries(&whole));
-        assert_eq!((resumed.iterations, resumed.rounds), (whole.iterations, whole.rounds));
+    for (preconditioner, least) in
+        [(Preconditioner::Cosine { rho: None }, 31), (Preconditioner::Exact, 3)]
+    {
+        let regression = || SplineRegression::new().lambda(10.0).preconditioner(preconditioner);
+        let whole = regression().fit(&data, &lx, &ly).unwrap();
+        let steps = whole.iterations;
+        assert!(whole.rounds > 2 && steps >= least, "{} {steps}", whole.rounds);
+        for stop in [3.min(steps - 1), steps / 2, steps - 2] {
+            let stopped = regression()
+                .checkpoint(&file, 1000)
+                .callback(|p| {
+                    if p.iterations == stop {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                })
+                .fit(&data, &lx, &ly)
+                .unwrap();
+            assert_eq!((stopped.status, stopped.iterations), (Status::Interrupted, stop));
+            let resumed = regression().resume(&file, &data, &lx, &ly).unwrap();
+            assert_eq!(entries(&resumed), entries(&whole));
+            assert_eq!((resumed.iterations, resumed.rounds), (steps, whole.rounds));
+        }
     }
     // A checkpoint of another problem is refused.
     let other = SplineRegression::new().lambda(11.0).resume(&file, &data, &lx, &ly);
@@ -217,6 +262,14 @@ fn the_same_bits_come_out_for_any_number_of_threads() {
                 .max_iterations(60)
                 .fit(&data, &lx, &ly)
                 .unwrap();
+            let exact = SplineRegression::new()
+                .lambda(10.0)
+                .preconditioner(Preconditioner::Exact)
+                .max_iterations(20)
+                .fit(&data, &lx, &ly)
+                .unwrap();
+            let greedy =
+                GreedyLowRank::new().lambda(10.0).max_rank(4).fit(&data, &lx, &ly).unwrap();
             let low = LowRankSplineRegression::new(5)
                 .lambda(10.0)
                 .method(FactorMethod::Accelerated { step: None, fixed: false })
@@ -224,7 +277,8 @@ fn the_same_bits_come_out_for_any_number_of_threads() {
                 .fit(&data, &lx, &ly)
                 .unwrap();
             let mut bits: Vec<u64> = entries(&full).iter().map(|w| w.to_bits()).collect();
-            bits.push(low.objective.to_bits());
+            bits.extend(entries(&exact).iter().map(|w| w.to_bits()));
+            bits.extend([low.objective, greedy.connectome.objective].map(f64::to_bits));
             bits
         })
     };

@@ -146,16 +146,31 @@ fn the_default_method_comes_near_the_stationary_point_and_stays_feasible() {
 }
 
 #[test]
-fn greedy_corrections_come_near_the_toy_s_unconstrained_optimum() {
-    let golden = Golden::read("toy1d");
-    let data = golden.data("");
-    let l = path(200);
-    // The published algorithm is said to come within 5 % at rank 20; here the gap is 6.6 % there, since each
-    // pair of vectors is only as good as its alternating sweeps, and 5 % at rank 26.
-    let fit = GreedyLowRank::new().lambda(100.0).max_rank(26).fit(&data, &l, &l).unwrap();
-    let optimum = golden.scalar("unconstrained_f");
-    assert!(fit.connectome.objective >= optimum * (1.0 - 1e-9));
-    assert!(fit.connectome.objective <= 1.05 * optimum, "{}", fit.connectome.objective);
+fn factors_have_the_gradient_of_their_product_and_no_scale() {
+    let golden = Golden::read("objective");
+    let (x, y, omega) = (golden.mat("X"), golden.mat("Y"), golden.mat("Omega"));
+    let (data, lx) = (problem(x.as_ref(), y.as_ref(), omega.as_ref()), path(x.nrows()));
+    let (shape, mask) = golden.array("mask");
+    let ly = grid_laplacian(&shape, &mask);
+    let (u, v) = (golden.mat("U"), golden.mat("V"));
+    let f = FactorObjective::new(&data, &lx, &ly, 0.8, 3).unwrap();
+    let mut g = vec![f64::NAN; 3 * (u.nrows() + v.nrows())];
+    let value = f.gradient(&f.pack(u.as_ref(), v.as_ref()).unwrap(), &mut g).unwrap();
+    // g_U = G V and g_V = Gᵀ U with the gradient G at W = U Vᵀ.
+    let full = SplineObjective::new(&data, &lx, &ly, 0.8).unwrap();
+    let mut at_w = vec![f64::NAN; u.nrows() * v.nrows()];
+    full.gradient(&outer(u.as_ref(), v.as_ref()), &mut at_w).unwrap();
+    let at_w = MatRef::from_column_major_slice(&at_w, u.nrows(), v.nrows());
+    let want = [columns((at_w * &v).as_ref()), columns((at_w.transpose() * &u).as_ref())].concat();
+    all_close("gradient", &g, &want, 1e-12);
+    // (U D, V D⁻¹) with its columns in another order is the same W.
+    let (d, order) = ([2.0, 0.25, 7.0], [2, 0, 1]);
+    let turned = |m: &Mat<f64>, factor: &dyn Fn(usize) -> f64| {
+        Mat::from_fn(m.nrows(), 3, |i, k| m[(i, order[k])] * factor(order[k]))
+    };
+    let (a, b) = (turned(&u, &|k| d[k]), turned(&v, &|k| 1.0 / d[k]));
+    let other = f.value(&f.pack(a.as_ref(), b.as_ref()).unwrap()).unwrap();
+    close("objective", other.objective, value.objective, 1e-12);
 }
 
 #[test]

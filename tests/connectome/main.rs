@@ -7,4 +7,5 @@ mod golden;
 mod identities;
 mod low_rank;
 mod objective;
+mod paper;
 mod selection;

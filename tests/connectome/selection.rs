@@ -41,6 +41,15 @@ fn nested_cross_validation_selects_the_same_lambda_in_the_same_folds() {
     let validation: Vec<f64> =
         report.validation_mse_rel.iter().flatten().flatten().copied().collect();
     all_close("validation", &validation, &golden.vector("validation_mse_rel"), 1e-6);
+    // U-shaped in λ: least inside, larger at both ends.
+    for fold in &report.validation_mse_rel {
+        let mean = |k: usize| fold.iter().map(|errors| errors[k]).sum::<f64>();
+        let means: Vec<f64> = (0..lambdas.len()).map(mean).collect();
+        let least = means.iter().copied().fold(f64::INFINITY, f64::min);
+        let at = means.iter().position(|m| *m == least).unwrap();
+        assert!(0 < at && at + 1 < means.len(), "{means:?}");
+        assert!(means[0] > 1.2 * least && means[means.len() - 1] > 1.2 * least, "{means:?}");
+    }
     all_close("test", &report.test_mse_rel, &golden.vector("test_mse_rel"), 1e-6);
     let full = golden.vector("test_mse_rel_full_denominator");
     all_close("full", &report.test_mse_rel_full, &full, 1e-6);
@@ -72,6 +81,22 @@ fn collapsed_matrices_carry_their_regions() {
             (&collapsed.normalized_density, "col_norm_density"),
         ] {
             all_close(want, &columns(got.as_ref()), &columns(golden.mat(want).as_ref()), 1e-12);
+        }
+        // Nothing is lost, and a density times its voxels is a strength.
+        let (s, d) = (&collapsed.strength, &collapsed.density);
+        let kept = (0..14 * 17).map(|i| (i / 17, i % 17));
+        let kept = kept.filter(|&(j, i)| source[j] != 0 && target[i] != 0);
+        close(
+            "total",
+            columns(s.as_ref()).iter().sum(),
+            kept.map(|(j, i)| full[(i, j)]).sum(),
+            1e-12,
+        );
+        for (j, id) in collapsed.target_ids.iter().enumerate() {
+            let count = target.iter().filter(|key| *key == id).count() as f64;
+            for i in 0..s.nrows() {
+                close("density", d[(i, j)] * count, s[(i, j)], 1e-14);
+            }
         }
         let id = (collapsed.source_ids[1], collapsed.target_ids[2]);
         assert_eq!(collapsed.strength_between(id.0, id.1).unwrap(), collapsed.strength[(1, 2)]);

@@ -1,74 +1,54 @@
 //! Graph Laplacians of sets of grid points, without a matrix: L x = Σ over neighbours j of (xⱼ − xᵢ).
 //!
-//! The points are numbered in any order. Consecutive points whose neighbours lie at the same
-//! distances in that order make a [`Segment`]: along a run of points in the order of the grid that
-//! is nearly all of the run, and inside it a product is a sum of seven streams without an index. A
-//! missing neighbour is the point itself, whose difference is 0, so that there are no cases.
+//! The points are numbered in any order. Consecutive points whose neighbours, where they have them,
+//! lie at the same distances in that order make a [`Run`]: along a line of the grid a run is all of the
+//! line, up to 64 points, and six words of bits say which of them have which neighbour. So a product is
+//! a sum of seven streams without an index, of which lanes are left out at the ends. A missing
+//! neighbour is the point itself, whose difference is 0.
 //!
 //! Differences rather than Σ xⱼ − degree · xᵢ: constants give 0 exactly, and smooth x, the ones
 //! that matter, lose no digits. Operations are not fused, so that the bits are the same on every
 //! path. Where x holds NaN or infinities, the products of these points and of their neighbours are
 //! NaN or infinite.
 
+mod blocks;
+mod points;
 mod product;
+mod run;
 #[cfg(test)]
 mod tests;
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 pub use product::{ProductTile, accumulate_product, norm_of_product, product};
+pub use run::Run;
 
 use crate::compiled::dispatch;
 use crate::lanes::Lanes;
 use crate::{Isa, Real};
 
-/// Consecutive points, each with its neighbours at the same distances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
-    /// Number of the first point.
-    pub start: u32,
-    /// Number of points.
-    pub length: u32,
-    /// Neighbour − point for each of up to six neighbours; 0 where there is none.
-    pub offsets: [i32; 6],
-}
-
-impl Segment {
-    /// Elements of the points, and of their neighbours shifted by each offset, in rows of `columns`.
-    ///
-    /// # Panics
-    /// If a point is not in `x`.
-    #[inline(always)]
-    fn views<T>(self, columns: usize, x: &[T]) -> (&[T], [&[T]; 6]) {
-        let length = self.length as usize * columns;
-        let shifted = |offset: i32| {
-            // A point before the first is far behind the end of `x` as well.
-            let start = i64::from(self.start) + i64::from(offset);
-            let start = usize::try_from(start).unwrap_or(usize::MAX);
-            &x[start.saturating_mul(columns)..][..length]
-        };
-        (shifted(0), self.offsets.map(shifted))
-    }
-}
-
-/// Y ← L X for the points of `segments`; rows of `columns` elements a point.
+/// Y ← L X for the points of `runs`; rows of `columns` elements a point.
 ///
-/// `x` holds all points, `y` consecutive ones from `first` on, those of `segments` among them;
-/// elements of `y` that are in no segment are left alone. 11 flops an element; moves x once and y
-/// once where the neighbours stay in a cache, and 32 bytes a segment: bandwidth-bound. Error: at
-/// most 7 u Σ|xⱼ − xᵢ| an element, u the rounding unit of `T`.
+/// `x` holds all points, `y` consecutive ones from `first` on, those of `runs` among them; elements of
+/// `y` that are in no run are left alone. 11 flops an element; moves x once and y once where the
+/// neighbours stay in a cache, and 80 bytes a run: bandwidth-bound. Error: at most 7 u Σ|xⱼ − xᵢ| an
+/// element, u the rounding unit of `T`.
 ///
 /// # Panics
-/// If a point of `segments` lies outside `y`, or a neighbour outside `x`.
-pub fn apply<T: Real>(
-    isa: Isa,
-    segments: &[Segment],
-    columns: usize,
-    first: usize,
-    x: &[T],
-    y: &mut [T],
-) {
-    dispatch!(isa, Apply<'a, T, Store> = Apply { segments, columns, first, x, y, op: Store });
+/// If a point of `runs` lies outside `y`, or a neighbour outside `x`.
+pub fn apply<T: Real>(isa: Isa, runs: &[Run], columns: usize, first: usize, x: &[T], y: &mut [T]) {
+    if columns == 1 {
+        dispatch!(isa, points::Apply<'a, T, Store> = points::Apply { runs, first, x, y, op: Store });
+    } else if columns > 1 {
+        dispatch!(isa, blocks::Apply<'a, T, Store> = blocks::Apply {
+            runs,
+            columns,
+            first,
+            x,
+            y,
+            op: Store,
+        });
+    }
 }
 
 /// Y ← α L X + β X + γ Y, with the arguments of [`apply`]. 16 flops an element; y is read, also for
@@ -78,7 +58,7 @@ pub fn apply<T: Real>(
 /// As [`apply`].
 pub fn recurrence<T: Real>(
     isa: Isa,
-    segments: &[Segment],
+    runs: &[Run],
     columns: usize,
     first: usize,
     [alpha, beta, gamma]: [T; 3],
@@ -86,7 +66,18 @@ pub fn recurrence<T: Real>(
     y: &mut [T],
 ) {
     let op = Recur { alpha, beta, gamma };
-    dispatch!(isa, Apply<'a, T, Recur<T>> = Apply { segments, columns, first, x, y, op });
+    if columns == 1 {
+        dispatch!(isa, points::Apply<'a, T, Recur<T>> = points::Apply { runs, first, x, y, op });
+    } else if columns > 1 {
+        dispatch!(isa, blocks::Apply<'a, T, Recur<T>> = blocks::Apply {
+            runs,
+            columns,
+            first,
+            x,
+            y,
+            op,
+        });
+    }
 }
 
 /// What becomes of an element of L X.
@@ -143,46 +134,6 @@ impl<T: Real> Finish<T> for Recur<T> {
     }
 }
 
-struct Apply<'a, T, F> {
-    segments: &'a [Segment],
-    columns: usize,
-    first: usize,
-    x: &'a [T],
-    y: &'a mut [T],
-    op: F,
-}
-
-impl<T: Real, F: Finish<T>> WithSimd for Apply<'_, T, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { segments, columns, first, x, y, op } = self;
-        for &segment in segments {
-            let (own, around) = segment.views(columns, x);
-            let start = (segment.start as usize).wrapping_sub(first).saturating_mul(columns);
-            let y = &mut y[start..][..own.len()];
-            let (own, own_tail) = T::as_simd::<S>(own);
-            let parts = around.map(T::as_simd::<S>);
-            let (y, y_tail) = T::as_mut_simd::<S>(y);
-            assert!(parts.iter().all(|part| part.0.len() == y.len()) && own.len() == y.len());
-            for i in 0..y.len() {
-                // SAFETY: i is below the length of each slice, asserted above.
-                let near = unsafe { vectors_at::<T, S>(own[i], &parts, i) };
-                let sum = differences::<T, S>(simd, own[i], near);
-                y[i] = op.finish(simd, sum, own[i], y[i]);
-            }
-            if !y_tail.is_empty() {
-                let own = T::partial_load(simd, own_tail);
-                let near = tails::<T, S>(simd, own, &parts);
-                let old = if F::READS { T::partial_load(simd, y_tail) } else { own };
-                let sum = differences::<T, S>(simd, own, near);
-                T::partial_store(simd, y_tail, op.finish(simd, sum, own, old));
-            }
-        }
-    }
-}
-
 /// Σ (near − own), the two neighbours along an axis first.
 ///
 /// No closures around vector operations: they are functions of their own, without the instruction
@@ -210,37 +161,70 @@ fn pair<T: Real, S: Simd>(
     <T as Lanes>::add(simd, <T as Lanes>::sub(simd, a, own), <T as Lanes>::sub(simd, b, own))
 }
 
-/// Whole vectors of a slice, and the rest.
-type Split<'a, T, S> = (&'a [<T as Lanes>::Vector<S>], &'a [T]);
-
-/// The vectors behind the last whole ones.
+/// The lowest `count` bits.
 #[inline(always)]
-fn tails<T: Real, S: Simd>(
-    simd: S,
-    own: T::Vector<S>,
-    parts: &[Split<'_, T, S>; 6],
-) -> [T::Vector<S>; 6] {
-    let mut near = [own; 6];
-    for k in 0..6 {
-        near[k] = T::partial_load(simd, parts[k].1);
-    }
-    near
+fn low_bits(count: usize) -> u64 {
+    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
 }
 
-/// Vector i of each.
+/// A vector at any address. Plain reads and writes of it are checked by nothing, so that tests, which
+/// keep assertions, run the same loops.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Unaligned<V>(V);
+
+/// # Safety
+/// A vector is readable at `p`.
+#[inline(always)]
+unsafe fn load<T: Real, S: Simd>(p: *const T) -> T::Vector<S> {
+    // SAFETY: the caller's; any alignment.
+    unsafe { (*p.cast::<Unaligned<T::Vector<S>>>()).0 }
+}
+
+/// # Safety
+/// A vector is writable at `p`.
+#[inline(always)]
+unsafe fn store<T: Real, S: Simd>(p: *mut T, v: T::Vector<S>) {
+    // SAFETY: the caller's; any alignment.
+    unsafe { *p.cast::<Unaligned<T::Vector<S>>>() = Unaligned(v) };
+}
+
+/// Whole vectors at these distances from `p`.
 ///
 /// # Safety
-/// i is below the number of vectors of every part.
+/// They are readable.
 #[inline(always)]
-unsafe fn vectors_at<T: Real, S: Simd>(
+unsafe fn vectors<T: Real, S: Simd>(
     own: T::Vector<S>,
-    parts: &[Split<'_, T, S>; 6],
-    i: usize,
+    p: *const T,
+    distances: &[isize; 6],
 ) -> [T::Vector<S>; 6] {
-    let mut near = [own; 6];
+    let mut out = [own; 6];
     for k in 0..6 {
         // SAFETY: the caller's.
-        near[k] = unsafe { *parts[k].0.get_unchecked(i) };
+        out[k] = unsafe { load::<T, S>(p.wrapping_offset(distances[k])) };
     }
-    near
+    out
+}
+
+/// Vectors at these distances from `p` in the lanes of the bits, the own element elsewhere.
+///
+/// # Safety
+/// The lanes of the bits are readable.
+#[inline(always)]
+unsafe fn present_lanes<T: Real, S: Simd>(
+    simd: S,
+    own: T::Vector<S>,
+    p: *const T,
+    distances: &[isize; 6],
+    bits: [u64; 6],
+) -> [T::Vector<S>; 6] {
+    let mut out = [own; 6];
+    for k in 0..6 {
+        let mask = T::mask_of_bits(simd, bits[k]);
+        // SAFETY: the caller's.
+        let there = unsafe { T::masked_load(simd, mask, p.wrapping_offset(distances[k])) };
+        out[k] = T::select(simd, mask, there, own);
+    }
+    out
 }

@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{Segment, differences, tails, vectors_at};
+use super::{Run, differences, load, low_bits, present_lanes, store, vectors};
 use crate::compiled::dispatch;
 use crate::lanes::Lanes;
 use crate::{Isa, Real};
@@ -11,9 +11,9 @@ use crate::{Isa, Real};
 #[derive(Clone, Copy, Debug)]
 pub struct ProductTile<'a, T> {
     /// Points of L_y: the rows.
-    pub rows: &'a [Segment],
+    pub rows: &'a [Run],
     /// Points of L_x: the columns.
-    pub columns: &'a [Segment],
+    pub columns: &'a [Run],
     /// Number of columns of the matrix.
     pub width: usize,
     /// W, row-major, all of it.
@@ -74,8 +74,8 @@ pub fn norm_of_product<T: Real>(isa: Isa, tile: ProductTile<'_, T>) -> f64 {
 
 /// Where elements go.
 trait Target<T> {
-    /// `length` elements from `start` of row `row`.
-    fn elements(&mut self, row: usize, start: usize, length: usize) -> &mut [T];
+    /// The first of the `width` elements of row `row`, or null.
+    fn row(&mut self, row: usize, width: usize) -> *mut T;
 }
 
 struct Rows<'a, T> {
@@ -86,8 +86,9 @@ struct Rows<'a, T> {
 
 impl<T> Target<T> for Rows<'_, T> {
     #[inline(always)]
-    fn elements(&mut self, row: usize, start: usize, length: usize) -> &mut [T] {
-        &mut self.out[row.wrapping_sub(self.first).saturating_mul(self.stride)..][start..][..length]
+    fn row(&mut self, row: usize, width: usize) -> *mut T {
+        let start = row.wrapping_sub(self.first).saturating_mul(self.stride);
+        self.out[start..][..width].as_mut_ptr()
     }
 }
 
@@ -95,13 +96,15 @@ struct Nowhere;
 
 impl<T> Target<T> for Nowhere {
     #[inline(always)]
-    fn elements(&mut self, _: usize, _: usize, _: usize) -> &mut [T] {
-        &mut []
+    fn row(&mut self, _: usize, _: usize) -> *mut T {
+        core::ptr::null_mut()
     }
 }
 
 trait Op<T: Real>: Copy {
     const SQUARES: bool;
+    /// Whether the old element is needed.
+    const READS: bool;
     fn finish<S: Simd>(self, simd: S, sum: T::Vector<S>, old: T::Vector<S>) -> T::Vector<S>;
 }
 
@@ -110,6 +113,7 @@ struct Store;
 
 impl<T: Real> Op<T> for Store {
     const SQUARES: bool = true;
+    const READS: bool = false;
     #[inline(always)]
     fn finish<S: Simd>(self, _: S, sum: T::Vector<S>, _: T::Vector<S>) -> T::Vector<S> {
         sum
@@ -121,6 +125,7 @@ struct Accumulate<T>(T);
 
 impl<T: Real> Op<T> for Accumulate<T> {
     const SQUARES: bool = false;
+    const READS: bool = true;
     #[inline(always)]
     fn finish<S: Simd>(self, simd: S, sum: T::Vector<S>, old: T::Vector<S>) -> T::Vector<S> {
         <T as Lanes>::add(simd, old, <T as Lanes>::mul(simd, T::splat(simd, self.0), sum))
@@ -139,22 +144,30 @@ impl<T: Real, R: Target<T>, F: Op<T>> WithSimd for Tile<'_, T, R, F> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f64 {
         let Self { tile, mut target, op } = self;
+        let (width, stride) = (tile.width, tile.stride);
+        let height = match tile.matrix.len().checked_sub(width) {
+            Some(rest) => 1 + rest / stride.max(1),
+            None => 0,
+        };
+        tile.columns.iter().for_each(|run| run.check(width));
         let mut squares = 0.0;
         for rows in tile.rows {
-            for row in rows.start..rows.start.saturating_add(rows.length) {
-                let at = |offset: i32| {
-                    let row = usize::try_from(i64::from(row) + i64::from(offset));
-                    let start = row.unwrap_or(usize::MAX).saturating_mul(tile.stride);
-                    &tile.matrix[start..][..tile.width]
-                };
-                let (own, beside) = (at(0), rows.offsets.map(at));
+            rows.check(height);
+            for i in 0..rows.length as usize {
+                let row = rows.start as usize + i;
+                let own = tile.matrix[row * stride..][..width].as_ptr();
+                let mut beside = [0; 6];
+                for k in 0..6 {
+                    if rows.present[k] >> i & 1 == 1 {
+                        beside[k] = rows.offsets[k] as isize * stride as isize;
+                    }
+                }
+                let out = target.row(row, width);
                 let mut sums = [simd.splat_f64s(0.0); 2];
-                for &columns in tile.columns {
-                    let (w, around) = columns.views(1, own);
-                    let start = columns.start as usize;
-                    let beside = beside.map(|row| &row[start..][..w.len()]);
-                    let out = target.elements(row as usize, start, w.len());
-                    part::<T, S, F>(simd, op, w, around, beside, out, &mut sums);
+                for columns in tile.columns {
+                    // SAFETY: rows of `width` elements start at each pointer, as `check` has found of
+                    // rows and columns; `out` is as long or null.
+                    unsafe { part::<T, S, F>(simd, op, columns, own, &beside, out, &mut sums) };
                 }
                 if F::SQUARES {
                     squares += simd.reduce_sum_f64s(simd.add_f64s(sums[0], sums[1]));
@@ -165,53 +178,78 @@ impl<T: Real, R: Target<T>, F: Op<T>> WithSimd for Tile<'_, T, R, F> {
     }
 }
 
-/// One segment of one row. `out` is as long as the others, or empty: then nothing is stored.
+/// One run of one row. Nothing is stored where `out` is null.
+///
+/// # Safety
+/// The points of `run` and their neighbours are within the rows that start at `own`, at the distances
+/// `beside` from it, and at `out`, unless it is null.
 #[inline(always)]
-fn part<T: Real, S: Simd, F: Op<T>>(
+unsafe fn part<T: Real, S: Simd, F: Op<T>>(
     simd: S,
     op: F,
-    own: &[T],
-    around: [&[T]; 6],
-    beside: [&[T]; 6],
-    out: &mut [T],
+    run: &Run,
+    own: *const T,
+    beside: &[isize; 6],
+    out: *mut T,
     sums: &mut [S::f64s; 2],
 ) {
-    let store = !out.is_empty();
-    let (own, own_tail) = T::as_simd::<S>(own);
-    let around = around.map(T::as_simd::<S>);
-    let beside = beside.map(T::as_simd::<S>);
-    let (out, out_tail) = T::as_mut_simd::<S>(out);
-    let vectors = own.len();
-    assert!(!store || out.len() == vectors && out_tail.len() == own_tail.len());
-    assert!(around.iter().chain(&beside).all(|part| part.0.len() == vectors));
-    for i in 0..vectors {
-        // SAFETY: i is below the length of each slice, asserted above.
-        let near = unsafe { vectors_at::<T, S>(own[i], &around, i) };
-        // SAFETY: as above.
-        let next = unsafe { vectors_at::<T, S>(own[i], &beside, i) };
-        let columns = differences::<T, S>(simd, own[i], near);
-        let sum = <T as Lanes>::add(simd, columns, differences::<T, S>(simd, own[i], next));
-        if F::SQUARES {
-            add_square::<T, S>(simd, sum, sums);
-        }
-        if store {
-            out[i] = op.finish(simd, sum, out[i]);
-        }
+    let (lanes, length, start) = (T::lanes::<S>(), run.length as usize, run.start as usize);
+    let whole = low_bits(lanes);
+    let own_at = own.wrapping_add(start);
+    let mut near = [0; 6];
+    let mut all = u64::MAX;
+    for k in 0..6 {
+        near[k] = run.offsets[k] as isize;
+        all &= run.present[k];
     }
-    if !own_tail.is_empty() {
-        // Behind the end all are 0, and so is their sum.
-        let own = T::partial_load(simd, own_tail);
-        let near = tails::<T, S>(simd, own, &around);
-        let next = tails::<T, S>(simd, own, &beside);
-        let columns = differences::<T, S>(simd, own, near);
-        let sum = <T as Lanes>::add(simd, columns, differences::<T, S>(simd, own, next));
-        if F::SQUARES {
-            add_square::<T, S>(simd, sum, sums);
+    let out = if out.is_null() { out } else { out.wrapping_add(start) };
+    let mut i = 0;
+    while i < length {
+        if all >> i & whole == whole {
+            // SAFETY: the caller's; all bits of these lanes are set, and end with the run.
+            unsafe {
+                let p = own_at.wrapping_add(i);
+                let own = load::<T, S>(p);
+                let around = differences::<T, S>(simd, own, vectors::<T, S>(own, p, &near));
+                let across = differences::<T, S>(simd, own, vectors::<T, S>(own, p, beside));
+                let sum = <T as Lanes>::add(simd, around, across);
+                if F::SQUARES {
+                    add_square::<T, S>(simd, sum, sums);
+                }
+                if !out.is_null() {
+                    let out = out.wrapping_add(i);
+                    let old = if F::READS { load::<T, S>(out) } else { own };
+                    store::<T, S>(out, op.finish(simd, sum, old));
+                }
+            }
+        } else {
+            let mut bits = run.present;
+            for bits in &mut bits {
+                *bits = *bits >> i & whole;
+            }
+            let here = low_bits((length - i).min(lanes));
+            let mask = T::mask_of_bits(simd, here);
+            // SAFETY: the caller's, for the lanes of the bits.
+            unsafe {
+                // Behind the end all are 0, and so is their sum.
+                let p = own_at.wrapping_add(i);
+                let own = T::masked_load(simd, mask, p);
+                let near = present_lanes::<T, S>(simd, own, p, &near, bits);
+                let next = present_lanes::<T, S>(simd, own, p, beside, [here; 6]);
+                let around = differences::<T, S>(simd, own, near);
+                let across = differences::<T, S>(simd, own, next);
+                let sum = <T as Lanes>::add(simd, around, across);
+                if F::SQUARES {
+                    add_square::<T, S>(simd, sum, sums);
+                }
+                if !out.is_null() {
+                    let out = out.wrapping_add(i);
+                    let old = if F::READS { T::masked_load(simd, mask, out) } else { own };
+                    T::masked_store(simd, mask, out, op.finish(simd, sum, old));
+                }
+            }
         }
-        if store {
-            let old = T::partial_load(simd, out_tail);
-            T::partial_store(simd, out_tail, op.finish(simd, sum, old));
-        }
+        i += lanes;
     }
 }
 

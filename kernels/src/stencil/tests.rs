@@ -20,16 +20,15 @@ fn neighbourhoods() -> Vec<Vec<[Option<usize>; 6]>> {
     all
 }
 
-fn segments(neighbours: &[[Option<usize>; 6]]) -> Vec<Segment> {
-    let mut segments: Vec<Segment> = Vec::new();
+fn runs(neighbours: &[[Option<usize>; 6]]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
     for (i, near) in neighbours.iter().enumerate() {
-        let offsets = near.map(|j| j.map_or(0, |j| j as i32 - i as i32));
-        match segments.last_mut() {
-            Some(last) if last.offsets == offsets => last.length += 1,
-            _ => segments.push(Segment { start: i as u32, length: 1, offsets }),
+        let offsets = near.map(|j| j.map(|j| j as i32 - i as i32));
+        if !runs.last_mut().is_some_and(|last| last.extend(offsets)) {
+            runs.push(Run::of_point(i as u32, offsets));
         }
     }
-    segments
+    runs
 }
 
 fn numbers<T: Real>(seed: u64, n: usize, exact: bool) -> Vec<T> {
@@ -42,7 +41,7 @@ fn products_are_the_oracles<T: Real>() {
     let unit = T::EPSILON.to_f64() / 2.0;
     for near in neighbourhoods() {
         let n = near.len();
-        let segments = segments(&near);
+        let runs = runs(&near);
         for isa in Isa::available() {
             for columns in [1, 2, 3, 8, 16, 17, 32] {
                 for (offset, exact) in [(0, true), (1, false), (3, true)] {
@@ -50,7 +49,7 @@ fn products_are_the_oracles<T: Real>() {
                     let x = &held[offset..];
                     let (want, size) = oracle::laplacian(&near, columns, x);
                     let mut y = vec![T::NAN; n * columns + offset];
-                    apply(isa, &segments, columns, 0, x, &mut y[offset..]);
+                    apply(isa, &runs, columns, 0, x, &mut y[offset..]);
                     assert!(y[..offset].iter().all(|y| !y.is_finite()));
                     for (i, (y, want)) in y[offset..].iter().zip(&want).enumerate() {
                         let bound = if exact { 0.0 } else { 7.0 * unit * size[i] };
@@ -60,12 +59,12 @@ fn products_are_the_oracles<T: Real>() {
                     let mut z = old.clone();
                     let factors = [0.5, -3.0, 0.25];
                     // The second half alone, then the first.
-                    let half = segments.len() / 2;
-                    let cut = segments.get(half).map_or(n, |s| s.start as usize);
+                    let half = runs.len() / 2;
+                    let cut = runs.get(half).map_or(n, |s| s.start as usize);
                     let (low, high) = z.split_at_mut(cut * columns);
                     let t = factors.map(T::from_f64);
-                    recurrence(isa, &segments[half..], columns, cut, t, x, high);
-                    recurrence(isa, &segments[..half], columns, 0, t, x, low);
+                    recurrence(isa, &runs[half..], columns, cut, t, x, high);
+                    recurrence(isa, &runs[..half], columns, 0, t, x, low);
                     for (i, z) in z.iter().enumerate() {
                         let terms = [want[i], x[i].to_f64(), old[i].to_f64()];
                         let want: f64 = terms.iter().zip(factors).map(|(a, b)| a * b).sum();
@@ -93,7 +92,7 @@ fn two_sided_products_are_the_oracles<T: Real>() {
         all.iter().zip(all.iter().rev()).filter(|(y, x)| y.len() * x.len() < 9000)
     {
         let (rows, width) = (near_y.len(), near_x.len());
-        let (of_rows, of_columns) = (segments(near_y), segments(near_x));
+        let (of_rows, of_columns) = (runs(near_y), runs(near_x));
         for (gap, exact) in [(0, true), (3, false)] {
             let stride = width + gap;
             let w = numbers::<T>(7, rows * stride - gap, exact);
@@ -156,16 +155,16 @@ fn two_sided_products_on_every_path() {
 #[test]
 fn every_path_has_the_same_bits_and_constants_vanish() {
     for near in neighbourhoods() {
-        let (n, segments) = (near.len(), segments(&near));
+        let (n, runs) = (near.len(), runs(&near));
         let x = numbers::<f64>(9, 5 * n, false);
         let mut want = vec![0.0; 5 * n];
-        recurrence(Isa::SCALAR, &segments, 5, 0, [0.3, 1.7, 0.0], &x, &mut want);
+        recurrence(Isa::SCALAR, &runs, 5, 0, [0.3, 1.7, 0.0], &x, &mut want);
         for isa in Isa::available() {
             let mut y = vec![0.0; 5 * n];
-            recurrence(isa, &segments, 5, 0, [0.3, 1.7, 0.0], &x, &mut y);
+            recurrence(isa, &runs, 5, 0, [0.3, 1.7, 0.0], &x, &mut y);
             assert_eq!(y, want, "{isa}");
             let mut y = vec![f64::NAN; 3 * n];
-            apply(isa, &segments, 3, 0, &vec![0.1; 3 * n], &mut y);
+            apply(isa, &runs, 3, 0, &vec![0.1; 3 * n], &mut y);
             assert!(y.iter().all(|&y| y == 0.0), "{isa}");
         }
     }
@@ -174,14 +173,14 @@ fn every_path_has_the_same_bits_and_constants_vanish() {
 #[test]
 fn nan_reaches_the_neighbours_and_nobody_else() {
     let near = neighbours_of_grid([3, 3, 9], &(0..81).collect::<Vec<_>>());
-    let segments = segments(&near);
+    let runs = runs(&near);
     for isa in Isa::available() {
         for special in [f64::NAN, f64::INFINITY] {
             for at in 0..81 {
                 let mut x = vec![1.0; 81];
                 x[at] = special;
                 let mut y = vec![0.0; 81];
-                apply(isa, &segments, 1, 0, &x, &mut y);
+                apply(isa, &runs, 1, 0, &x, &mut y);
                 for (i, y) in y.iter().enumerate() {
                     let touched = i == at || near[i].contains(&Some(at));
                     assert_eq!(y.is_finite(), !touched, "{isa} {at} {i}");
@@ -193,13 +192,47 @@ fn nan_reaches_the_neighbours_and_nobody_else() {
 
 #[test]
 fn points_outside_are_refused() {
-    for offset in [-1, 5] {
-        let mut offsets = [0; 6];
-        offsets[3] = offset;
-        let segments = [Segment { start: 0, length: 5, offsets }];
+    for offset in [-3, 3] {
+        let mut runs = [Run::of_point(0, [None; 6])];
+        let mut near = [None; 6];
+        near[3] = Some(offset);
+        assert!((1..5).all(|i| runs[0].extend(if i == 2 { near } else { [None; 6] })));
         let refused = std::panic::catch_unwind(|| {
-            apply(Isa::current(), &segments, 1, 0, &[0.0; 5], &mut [0.0; 5]);
+            apply(Isa::current(), &runs, 1, 0, &[0.0; 5], &mut [0.0; 5]);
         });
         assert!(refused.is_err(), "{offset}");
+    }
+}
+
+#[test]
+fn runs_that_are_none_are_refused() {
+    let good = Run { start: 0, length: 3, offsets: [1; 6], present: [0b011; 6] };
+    let refused = |run: Run| {
+        let apply = || apply(Isa::current(), &[run], 1, 0, &[0.0; 70], &mut [0.0; 70]);
+        std::panic::catch_unwind(apply).is_err()
+    };
+    assert!(!refused(good));
+    assert!(refused(Run { length: 0, ..good }) && refused(Run { length: 65, ..good }));
+    // A bit of a point that is not in the run.
+    let mut present = good.present;
+    present[5] = 0b1000;
+    assert!(refused(Run { present, ..good }));
+}
+
+#[test]
+fn runs_know_their_neighbours_and_parts() {
+    for near in neighbourhoods() {
+        let runs = runs(&near);
+        let mut point = 0;
+        for run in &runs {
+            for i in 0..run.length {
+                let want = near[point].map(|j| j.map(|j| j as i32 - point as i32));
+                assert_eq!(run.neighbours(i), want);
+                let single = run.part(i, i + 1);
+                assert_eq!((single.start as usize, single.neighbours(0)), (point, want));
+                point += 1;
+            }
+        }
+        assert_eq!(point, near.len());
     }
 }

@@ -64,7 +64,7 @@ pub(super) struct State {
 /// A running search.
 pub(super) struct ActiveSet<'a> {
     objective: SplineObjective<'a>,
-    inverse: &'a Inverse,
+    inverse: &'a mut Inverse,
     nonnegative: bool,
     /// The tightest ‖r‖/‖B‖.
     tolerance: f64,
@@ -78,7 +78,7 @@ impl<'a> ActiveSet<'a> {
     /// From a feasible guess, or from 0 without signs.
     pub fn new(
         objective: SplineObjective<'a>,
-        inverse: &'a Inverse,
+        inverse: &'a mut Inverse,
         nonnegative: bool,
         tolerance: f64,
         start: Option<Vec<f64>>,
@@ -117,7 +117,7 @@ impl<'a> ActiveSet<'a> {
     /// From a state that a search with the same settings has left.
     pub fn resume(
         objective: SplineObjective<'a>,
-        inverse: &'a Inverse,
+        inverse: &'a mut Inverse,
         nonnegative: bool,
         tolerance: f64,
         state: State,
@@ -126,6 +126,9 @@ impl<'a> ActiveSet<'a> {
         let (mut q, s) = (entries::zeros("product", n)?, entries::zeros("smoothness", n)?);
         objective.right_hand_side(&mut q);
         let size = entries::square(&q).sqrt();
+        if state.inside {
+            inverse.hold(&state.active);
+        }
         Ok(Self { objective, inverse, nonnegative, tolerance, size, q, s, state })
     }
 
@@ -171,6 +174,7 @@ impl<'a> ActiveSet<'a> {
                 return self.descend();
             }
             if !self.state.inside {
+                self.inverse.hold(&self.state.active);
                 self.state.active.project(&mut self.state.x);
                 self.refresh();
                 self.state.confirmed = f64::INFINITY;
@@ -276,6 +280,8 @@ impl<'a> ActiveSet<'a> {
     /// One projected step.
     fn descend(&mut self) -> Pause {
         self.gradient();
+        // What is held changes with each step.
+        self.inverse.hold(&Active::none(self.state.x.len()));
         let bound = self.tolerance * self.size;
         let State { x, r, p, .. } = &mut self.state;
         match descent::step(&self.objective, self.inverse, bound, x, r, p, &self.q, &mut self.s) {

@@ -197,3 +197,36 @@ impl AcceleratedSteps {
 pub(super) fn record(trace: &mut Vec<TracePoint>, iteration: usize, value: f64) {
     trace.push(TracePoint { iteration, value });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connectome::{Observed, SmoothingOperator, TracingData};
+    use crate::io::Archive;
+
+    #[test]
+    fn the_published_rule_accepts_the_stored_steps() {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let golden = Archive::read(format!("{root}/tests/golden/connectome/p2.npz")).unwrap();
+        let mat = |name: &str| golden.get(name).unwrap().to_mat::<f64>().unwrap();
+        let data = TracingData::builder()
+            .injections_dense(mat("X").as_ref())
+            .projections(mat("Y").as_ref())
+            .observed(Observed::from_ones(mat("Omega").as_ref()).unwrap())
+            .build()
+            .unwrap();
+        let (lx, ly) =
+            (SmoothingOperator::of_box(&[24]).unwrap(), SmoothingOperator::of_box(&[30]).unwrap());
+        let lambda_eff = golden.get("lam_eff").unwrap().scalar().unwrap();
+        let objective = FactorObjective::new(&data, &lx, &ly, lambda_eff, 4).unwrap();
+        let mut z = objective.pack(mat("U0").as_ref(), mat("V0").as_ref()).unwrap();
+        let mut rule = ArmijoSteps { eta: 0.1, sigma: 0.01, beta: 0.1 };
+        let mut g = vec![0.0; z.len()];
+        // Powers of ten, of which only the rounding of repeated products may differ.
+        for want in golden.get("armijo_eta").unwrap().to_f64().unwrap() {
+            let f = objective.gradient(&z, &mut g).unwrap().objective;
+            z = rule.step(&objective, &z, f, &g).unwrap().unwrap();
+            assert!((rule.eta - want).abs() <= 1e-14 * want, "{} {want}", rule.eta);
+        }
+    }
+}

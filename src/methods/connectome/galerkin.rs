@@ -5,7 +5,7 @@ use faer::{Mat, MatRef};
 use super::data::TracingData;
 use super::dense_products::{gram, tall_times};
 use super::entries;
-use super::greedy_low_rank::conjugate_gradients;
+use super::greedy_equation::conjugate_gradients;
 use super::smoothing_operator::SmoothingOperator;
 use crate::krylov::symmetric_eigen;
 use crate::{Error, Result, parallel};

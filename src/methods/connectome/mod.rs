@@ -21,7 +21,9 @@
 //! 9:9 (2019).
 
 mod active_set;
+mod alternation;
 mod band_cholesky;
+mod block_cholesky;
 mod checkpoint;
 
 mod cosine_modes;
@@ -30,12 +32,14 @@ mod dense_factors;
 mod dense_products;
 mod descent;
 mod entries;
+mod exact_inverse;
 mod factor_objective;
 mod factor_starts;
 mod factor_steps;
 mod first_order;
 mod fitted;
 mod galerkin;
+mod greedy_equation;
 mod greedy_low_rank;
 mod homogeneous_model;
 mod identifiability;

@@ -2,7 +2,7 @@
 
 use hesse_kernels::Isa;
 use hesse_kernels::level1::dot;
-use hesse_kernels::stencil::{self, ProductTile, Segment};
+use hesse_kernels::stencil::{self, ProductTile, Run};
 
 use super::VoxelLaplacian;
 use crate::krylov::LinearOperator;
@@ -185,8 +185,8 @@ impl<'a> ProductLaplacian<'a> {
         stride: usize,
         mut f: impl FnMut(ProductTile<'_, T>),
     ) {
-        let rows = clipped(self.targets.all_segments(), range);
-        let columns = self.sources.all_segments();
+        let rows = clipped(self.targets.all_runs(), range);
+        let columns = self.sources.all_runs();
         let mut first = 0;
         while first < columns.len() {
             let end = columns[first].start as usize + TILE;
@@ -210,15 +210,15 @@ impl<'a> ProductLaplacian<'a> {
     }
 }
 
-/// The parts of `segments` in `range`.
-fn clipped(segments: &[Segment], range: std::ops::Range<usize>) -> Vec<Segment> {
-    let first = segments.partition_point(|s| (s.start + s.length) as usize <= range.start);
-    let inside = segments[first..].iter().take_while(|s| (s.start as usize) < range.end);
-    #[allow(clippy::cast_possible_truncation)] // Between bounds that are u32.
-    let clip = |s: &Segment| {
-        let start = (s.start as usize).max(range.start);
-        let end = ((s.start + s.length) as usize).min(range.end);
-        Segment { start: start as u32, length: (end - start) as u32, ..*s }
+/// The parts of `runs` in `range`.
+fn clipped(runs: &[Run], range: std::ops::Range<usize>) -> Vec<Run> {
+    let first = runs.partition_point(|run| (run.start + run.length) as usize <= range.start);
+    let inside = runs[first..].iter().take_while(|run| (run.start as usize) < range.end);
+    #[allow(clippy::cast_possible_truncation)] // At most the length of a run.
+    let clip = |run: &Run| {
+        let start = run.start as usize;
+        let to = (range.end - start).min(run.length as usize);
+        run.part(range.start.saturating_sub(start) as u32, to as u32)
     };
     inside.map(clip).collect()
 }

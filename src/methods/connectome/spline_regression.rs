@@ -7,6 +7,7 @@ use super::active_set::{ActiveSet, Pause, State};
 use super::checkpoint;
 use super::data::TracingData;
 use super::entries;
+use super::exact_inverse;
 use super::fitted::{Connectome, FullWeights, Status, TracePoint, Weights};
 use super::objective::{SplineObjective, check_lambda, check_operators, effective_lambda};
 use super::preconditioner::{Inverse, Preconditioner};
@@ -266,9 +267,31 @@ impl<'a> SplineRegression<'a> {
         Self { checkpoint: Some((path.as_ref().to_path_buf(), every.max(1))), ..self }
     }
 
-    /// Bytes that a fit of these data will hold at once, without the data themselves.
+    /// Bytes that a fit of these data will hold at once, at most, without the data themselves.
+    ///
+    /// [`Preconditioner::Auto`] leaves out the exact factor where it does not fit under the
+    /// [`SplineRegression::memory_limit`].
     #[must_use]
     pub fn memory_estimate(&self, data: &TracingData) -> usize {
+        self.least_memory(data).saturating_add(self.factor_memory(data))
+    }
+
+    /// Bytes of an exact factor; 0 where there will be none.
+    fn factor_memory(&self, data: &TracingData) -> usize {
+        let factor = exact_inverse::most_memory(data.targets(), data.sources());
+        match self.preconditioner {
+            _ if !matches!(self.solver, Solver::ActiveSetPcg { .. }) => 0,
+            Preconditioner::Exact => factor,
+            Preconditioner::Auto => {
+                let all = self.least_memory(data).saturating_add(factor);
+                if self.memory_limit.is_none_or(|limit| all <= limit) { factor } else { 0 }
+            }
+            _ => 0,
+        }
+    }
+
+    /// The estimate without an exact factor.
+    fn least_memory(&self, data: &TracingData) -> usize {
         let (ny, nx, ne) = (data.targets(), data.sources(), data.experiments());
         let entries = ny.saturating_mul(nx);
         let vectors = match self.solver {
@@ -380,13 +403,14 @@ impl<'a> SplineRegression<'a> {
                 tolerance,
             ));
         }
-        let inverse = Inverse::new(self.preconditioner, &objective)?;
+        let roomy = self.factor_memory(objective.data) > 0;
+        let mut inverse = Inverse::new(self.preconditioner, &objective, roomy)?;
         let start = self.start.take().map(|w| w.values);
         let mut search = match state {
             Some(state) => {
-                ActiveSet::resume(objective, &inverse, self.nonnegative, tolerance, state)?
+                ActiveSet::resume(objective, &mut inverse, self.nonnegative, tolerance, state)?
             }
-            None => ActiveSet::new(objective, &inverse, self.nonnegative, tolerance, start)?,
+            None => ActiveSet::new(objective, &mut inverse, self.nonnegative, tolerance, start)?,
         };
         let mut trace = Vec::new();
         let status = loop {

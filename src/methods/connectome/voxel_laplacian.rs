@@ -1,14 +1,14 @@
 //! The graph Laplacian of a set of voxels, without a matrix.
 
 use hesse_kernels::Isa;
-use hesse_kernels::stencil::{self, Segment};
+use hesse_kernels::stencil::{self, Run};
 use sprs::CsMat;
 
 use super::{Smoothing, VoxelMask};
 use crate::krylov::LinearOperator;
 use crate::{Error, Real, Result, parallel};
 
-/// Segments end at multiples of so many voxels, so that any multiple is a task.
+/// Runs end at multiples of so many voxels, so that any multiple is a task.
 const PIECE: usize = 512;
 
 /// Elements of one task: below that it costs more to hand it over than to do it.
@@ -18,14 +18,14 @@ const TASK: usize = 1 << 15;
 /// semidefinite, rows and columns sum to 0, xᵀL x = −Σ over edges of (xᵢ − xⱼ)².
 ///
 /// Spacing is one voxel, so there is no 1/h²; at the boundary of the mask this is the natural
-/// (Neumann) condition. Voxels are held as segments with the same neighbours, 32 bytes each, see
-/// [`hesse_kernels::stencil`]; a product moves x and y once and computes Σ (xⱼ − xᵢ), exactly 0 for
+/// (Neumann) condition. Voxels are held as runs with neighbours at the same distances, 80 bytes each,
+/// see [`hesse_kernels::stencil`]; a product moves x and y once and computes Σ (xⱼ − xᵢ), exactly 0 for
 /// constants. Products have the same bits on any number of threads and any instruction set.
 #[derive(Clone, Debug)]
 pub struct VoxelLaplacian {
     voxels: usize,
-    segments: Vec<Segment>,
-    /// First segment of each piece, and their number.
+    runs: Vec<Run>,
+    /// First run of each piece, and their number.
     pieces: Vec<usize>,
 }
 
@@ -38,27 +38,27 @@ impl VoxelLaplacian {
                 && !(smoothing.hemispheres_apart
                     && mask.is_ipsilateral(i) != mask.is_ipsilateral(j))
         };
-        let mut segments: Vec<Segment> = Vec::new();
+        let mut runs: Vec<Run> = Vec::new();
         let mut pieces = Vec::with_capacity(voxels / PIECE + 2);
         for i in 0..voxels {
-            let near = mask.neighbours(i);
             // Numbers of voxels are below 2³¹.
             #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
-            let offsets = near
-                .map(|j| j.filter(|&j| joined(i, j)).map_or(0, |j| (j as i64 - i as i64) as i32));
+            let near = mask
+                .neighbours(i)
+                .map(|j| j.filter(|&j| joined(i, j)).map(|j| (j as i64 - i as i64) as i32));
             let begins = i.is_multiple_of(PIECE);
             if begins {
-                pieces.push(segments.len());
+                pieces.push(runs.len());
             }
-            match segments.last_mut() {
-                Some(last) if !begins && last.offsets == offsets => last.length += 1,
+            let extended = !begins && runs.last_mut().is_some_and(|last| last.extend(near));
+            if !extended {
                 #[allow(clippy::cast_possible_truncation)]
-                _ => segments.push(Segment { start: i as u32, length: 1, offsets }),
+                runs.push(Run::of_point(i as u32, near));
             }
         }
-        pieces.push(segments.len());
-        segments.shrink_to_fit();
-        Self { voxels, segments, pieces }
+        pieces.push(runs.len());
+        runs.shrink_to_fit();
+        Self { voxels, runs, pieces }
     }
 
     /// The path of n points: the full 1-dimensional grid.
@@ -75,19 +75,21 @@ impl VoxelLaplacian {
         self.voxels
     }
 
-    /// Number of segments with the same neighbours: what compression makes of the voxels.
+    /// Number of runs of voxels with neighbours at the same distances: what compression makes of them.
     #[must_use]
-    pub fn segments(&self) -> usize {
-        self.segments.len()
+    pub fn runs(&self) -> usize {
+        self.runs.len()
     }
 
     /// The neighbours of a voxel; none for a number that is no voxel's.
     pub fn neighbours(&self, voxel: usize) -> impl Iterator<Item = usize> + '_ {
-        let after = self.segments.partition_point(|s| s.start as usize <= voxel);
-        let segment =
-            if voxel < self.voxels { self.segments.get(after.wrapping_sub(1)) } else { None };
-        let offsets = segment.map_or([0; 6], |s| s.offsets);
-        offsets.into_iter().filter(|&o| o != 0).map(move |o| voxel.wrapping_add_signed(o as isize))
+        let after = self.runs.partition_point(|run| run.start as usize <= voxel);
+        let run = if voxel < self.voxels { self.runs.get(after.wrapping_sub(1)) } else { None };
+        // A run has at most 64 voxels.
+        #[allow(clippy::cast_possible_truncation)]
+        let offsets =
+            run.map_or([None; 6], |run| run.neighbours((voxel - run.start as usize) as u32));
+        offsets.into_iter().flatten().map(move |o| voxel.wrapping_add_signed(o as isize))
     }
 
     /// Number of neighbours of a voxel.
@@ -100,9 +102,8 @@ impl VoxelLaplacian {
     #[must_use]
     pub fn degrees(&self) -> Vec<usize> {
         let mut degrees = Vec::with_capacity(self.voxels);
-        for segment in &self.segments {
-            let degree = segment.offsets.iter().filter(|&&o| o != 0).count();
-            degrees.resize(degrees.len() + segment.length as usize, degree);
+        for run in &self.runs {
+            degrees.extend((0..run.length).map(|i| run.neighbours(i).iter().flatten().count()));
         }
         degrees
     }
@@ -112,13 +113,13 @@ impl VoxelLaplacian {
     pub fn component_labels(&self) -> Vec<usize> {
         const UNSEEN: usize = usize::MAX;
         let mut labels = vec![UNSEEN; self.voxels];
-        // The segment of each voxel, so that a visit costs O(1).
-        let mut segment_of = vec![0_u32; self.voxels];
-        for (number, segment) in self.segments.iter().enumerate() {
-            let start = segment.start as usize;
-            // No more segments than voxels.
+        // The run of each voxel, so that a visit costs O(1).
+        let mut run_of = vec![0_u32; self.voxels];
+        for (number, run) in self.runs.iter().enumerate() {
+            let start = run.start as usize;
+            // No more runs than voxels.
             #[allow(clippy::cast_possible_truncation)]
-            segment_of[start..start + segment.length as usize].fill(number as u32);
+            run_of[start..start + run.length as usize].fill(number as u32);
         }
         let mut waiting = Vec::new();
         let mut components = 0;
@@ -129,7 +130,10 @@ impl VoxelLaplacian {
             labels[first] = components;
             waiting.push(first);
             while let Some(voxel) = waiting.pop() {
-                for offset in self.segments[segment_of[voxel] as usize].offsets {
+                let run = &self.runs[run_of[voxel] as usize];
+                #[allow(clippy::cast_possible_truncation)] // At most 64 voxels.
+                let near = run.neighbours((voxel - run.start as usize) as u32);
+                for offset in near.into_iter().flatten() {
                     let next = voxel.wrapping_add_signed(offset as isize);
                     if labels[next] == UNSEEN {
                         labels[next] = components;
@@ -154,11 +158,12 @@ impl VoxelLaplacian {
         let mut starts = Vec::with_capacity(self.voxels + 1);
         let (mut columns, mut values) = (Vec::new(), Vec::new());
         starts.push(0);
-        for segment in &self.segments {
-            for voxel in (segment.start as usize..).take(segment.length as usize) {
-                let near = segment.offsets.iter().filter(|&&o| o != 0);
+        for run in &self.runs {
+            for i in 0..run.length {
+                let voxel = (run.start + i) as usize;
+                let near = run.neighbours(i).into_iter().flatten();
                 let mut row: Vec<(usize, f64)> =
-                    near.map(|&o| (voxel.wrapping_add_signed(o as isize), 1.0)).collect();
+                    near.map(|o| (voxel.wrapping_add_signed(o as isize), 1.0)).collect();
                 row.push((voxel, -(row.len() as f64)));
                 row.sort_unstable_by_key(|entry| entry.0);
                 columns.extend(row.iter().map(|entry| entry.0));
@@ -197,17 +202,17 @@ impl VoxelLaplacian {
 
     fn rows<T: Real>(&self, columns: usize, x: &[T], y: &mut [T]) {
         let isa = Isa::current();
-        self.for_each_task(columns, y, |segments, first, y| {
-            stencil::apply(isa, segments, columns, first, x, y);
+        self.for_each_task(columns, y, |runs, first, y| {
+            stencil::apply(isa, runs, columns, first, x, y);
         });
     }
 
-    /// Runs `f` on tasks: segments, their first voxel, and the rows of y that are theirs.
+    /// Runs `f` on tasks: runs, their first voxel, and the rows of y that are theirs.
     fn for_each_task<T: Real>(
         &self,
         columns: usize,
         y: &mut [T],
-        f: impl Fn(&[Segment], usize, &mut [T]) + Sync,
+        f: impl Fn(&[Run], usize, &mut [T]) + Sync,
     ) {
         if columns == 0 {
             return;
@@ -216,13 +221,13 @@ impl VoxelLaplacian {
         parallel::for_each_piece(y, pieces * PIECE * columns, |task, y| {
             let first = task * pieces;
             let end = (first + pieces).min(self.pieces.len() - 1);
-            f(&self.segments[self.pieces[first]..self.pieces[end]], first * PIECE, y);
+            f(&self.runs[self.pieces[first]..self.pieces[end]], first * PIECE, y);
         });
     }
 
-    /// All segments, in order.
-    pub(super) fn all_segments(&self) -> &[Segment] {
-        &self.segments
+    /// All runs, in order.
+    pub(super) fn all_runs(&self) -> &[Run] {
+        &self.runs
     }
 }
 
@@ -237,12 +242,12 @@ impl<T: Real> LinearOperator<T> for VoxelLaplacian {
 
     fn recurrence(&self, k: usize, factors: [T; 3], x: &[T], y: &mut [T]) {
         let isa = Isa::current();
-        self.for_each_task(k, y, |segments, first, y| {
-            stencil::recurrence(isa, segments, k, first, factors, x, y);
+        self.for_each_task(k, y, |runs, first, y| {
+            stencil::recurrence(isa, runs, k, first, factors, x, y);
         });
     }
 
     fn bytes_per_product(&self) -> Option<usize> {
-        Some(self.voxels * 2 * size_of::<T>() + self.segments.len() * size_of::<Segment>())
+        Some(self.voxels * 2 * size_of::<T>() + self.runs.len() * size_of::<Run>())
     }
 }

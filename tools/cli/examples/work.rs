@@ -11,7 +11,10 @@ use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
 use convolution::{Conv, ConvGradient, ConvHvp};
-use hesse::connectome::{ProductLaplacian, Smoothing, VoxelLaplacian, VoxelMask};
+use hesse::connectome::{
+    ProductLaplacian, Smoothing, SmoothingOperator, SplineRegression, TracingData, VoxelLaplacian,
+    VoxelMask,
+};
 use hesse::faer::{Mat, MatRef};
 use hesse::flatness::{Geometry, LogVolume, OverLayers};
 use hesse::krylov::{Lanczos, LinearOperator, SparseOperator};
@@ -157,6 +160,7 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
         ("nnls_2000x500", "f64") => return Some(Box::new(LeastSquares::new(2000, 500, 1))),
         ("nnls_200_rhs", "f64") => return Some(Box::new(LeastSquares::new(500, 100, 200))),
         ("toy1d_lbfgsb_600", "f64") => return Toy::new().map(|work| Box::new(work) as _),
+        ("toy1d_minimum_200", "f64") => return Certified::new().map(|work| Box::new(work) as _),
         _ => {}
     }
     if name == "eigsh_ball_laplacian_10" && T::NAME == "f64" {
@@ -700,6 +704,52 @@ impl Work for LeastSquares {
     }
 }
 
+/// W_true of the toy: element (target, source).
+fn toy_truth(n: usize, i: usize, j: usize) -> f64 {
+    let place = |i: usize| i as f64 / (n - 1) as f64;
+    let (target, source) = (place(i), place(j));
+    let near = (-((source - target) / 0.4).powi(2)).exp();
+    near + 0.9 * (-((source - 0.8).powi(2) + (target - 0.1).powi(2)) / 0.04).exp()
+}
+
+/// P1 for five injections into a path of 200 points, λ = 100, to a certificate of 10⁻⁸.
+struct Certified {
+    data: TracingData,
+    path: SmoothingOperator,
+    objective: f64,
+}
+
+impl Certified {
+    const N: usize = 200;
+
+    fn new() -> Option<Self> {
+        let n = Self::N;
+        let inside = |i: usize, e: usize| (40 * e + 8..40 * e + 36).contains(&i);
+        let x = Mat::from_fn(n, 5, |s, e| f64::from(u8::from(inside(s, e))));
+        let waves = |t: usize, e: usize| 0.4 * ((37 * t + 101 * e) as f64).sin();
+        let y = Mat::from_fn(n, 5, |t, e| {
+            let sum: f64 = (0..n).filter(|&s| inside(s, e)).map(|s| toy_truth(n, t, s)).sum();
+            sum + waves(t, e)
+        });
+        let data = TracingData::builder()
+            .injections_dense(x.as_ref())
+            .projections(y.as_ref())
+            .build()
+            .ok()?;
+        Some(Self { data, path: SmoothingOperator::of_box(&[n]).ok()?, objective: f64::NAN })
+    }
+}
+
+impl Work for Certified {
+    fn run(&mut self) {
+        let fit = SplineRegression::new().lambda(100.0).fit(&self.data, &self.path, &self.path);
+        self.objective = fit.map_or(f64::NAN, |fit| fit.objective);
+    }
+    fn answer(&self) -> Vec<f64> {
+        vec![self.objective]
+    }
+}
+
 /// ‖Ω∘(W X − Y)‖² + 5 ‖L W + W L‖² for five injections into a path of 100 points.
 struct Toy {
     laplacian: VoxelLaplacian,
@@ -718,12 +768,7 @@ impl Toy {
     fn new() -> Option<Self> {
         let (n, count) = (Self::N, Self::COUNT);
         let inside = |i: usize, e: usize| (20 * e + 4..20 * e + 18).contains(&i);
-        let place = |i: usize| i as f64 / (n - 1) as f64;
-        let truth = |i: usize, j: usize| {
-            let (target, source) = (place(i), place(j));
-            let near = (-((source - target) / 0.4).powi(2)).exp();
-            near + 0.9 * (-((source - 0.8).powi(2) + (target - 0.1).powi(2)) / 0.04).exp()
-        };
+        let truth = |i: usize, j: usize| toy_truth(n, i, j);
         let cells = (0..n * count).map(|k| (k / count, k % count));
         let x = cells.clone().map(|(i, e)| f64::from(u8::from(inside(i, e)))).collect();
         let sum = |i, e| (0..n).filter(|&j| inside(j, e)).map(|j| truth(i, j)).sum::<f64>();

@@ -33,16 +33,25 @@ pub(super) fn solve_passive(
     }
 }
 
-/// Corrects x, positive on `passive`, with residuals of A itself, as long as it stays positive.
-pub(super) fn refine(design: &Design, passive: &[usize], b: &[f64], x: &mut [f64]) {
-    let Some(factor) = GramFactor::new(design.gram(), passive).filter(|f| f.safe) else { return };
+/// Corrects x, positive on `passive`, with residuals of A itself, as long as it stays positive. Nothing
+/// is gained where the columns are nearly orthogonal and what is left is rounding.
+pub(super) fn refine(
+    design: &Design,
+    factor: &GramFactor,
+    passive: &[usize],
+    b: &[f64],
+    linear: &[f64],
+    x: &mut [f64],
+) {
+    let scale = linear.iter().fold(0.0_f64, |a, c| a.max(c.abs()));
     let mut last = f64::INFINITY;
     for _ in 0..REFINEMENTS {
         let r = design.residual(b, x);
         let w = design.descent(&r, x);
         let mut correction = Mat::from_fn(passive.len(), 1, |i, _| w[passive[i]]);
         let size = passive.iter().fold(0.0_f64, |a, &j| a.max(w[j].abs()));
-        if size == 0.0 || size > 0.5 * last {
+        let rounding = f64::EPSILON * (design.rows() as f64).sqrt() * scale;
+        if size == 0.0 || size > 0.5 * last || (factor.steep && size <= rounding) {
             return;
         }
         last = size;
@@ -56,8 +65,8 @@ pub(super) fn refine(design: &Design, passive: &[usize], b: &[f64], x: &mut [f64
     }
 }
 
-/// From the passive set `start` (or none): variables enter one by one, the one with the largest
-/// gradient first; those that would become negative leave.
+/// From 0: variables enter one by one, the one with the largest gradient first; those that would
+/// become negative leave.
 ///
 /// Finite in exact arithmetic, because the objective falls with every entry. Rounding: a variable
 /// enters only if its gradient is above the tolerance and above its rounding, if its column is
@@ -67,21 +76,12 @@ pub(super) fn lawson_hanson(
     design: &Design,
     b: &[f64],
     linear: &[f64],
-    start: Vec<usize>,
     control: Control,
 ) -> Iterate {
     let n = design.columns();
     let size = linear.iter().fold(0.0_f64, |a, c| a.max(c.abs()));
     let mut x = vec![0.0; n];
-    let mut passive = start;
-    if !passive.is_empty() {
-        match solve_passive(design, &passive, b, linear) {
-            Some(z) if z.iter().all(|&z| z > 0.0) => {
-                passive.iter().zip(z).for_each(|(&j, z)| x[j] = z);
-            }
-            _ => passive.clear(),
-        }
-    }
+    let mut passive = Vec::new();
     let mut passed_over = vec![false; n];
     let mut iterations = 0;
     let at_limit = loop {
@@ -111,7 +111,9 @@ pub(super) fn lawson_hanson(
         }
         passed_over[entering] = !accepted || x[entering] == 0.0;
     };
-    refine(design, &passive, b, &mut x);
+    if let Some(factor) = GramFactor::new(design.gram(), &passive).filter(|f| f.safe) {
+        refine(design, &factor, &passive, b, linear, &mut x);
+    }
     Iterate { x, iterations, at_limit }
 }
 

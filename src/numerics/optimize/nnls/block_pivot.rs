@@ -8,6 +8,7 @@ use hesse_kernels::level1::axpy;
 
 use super::active_set::{lawson_hanson, not_positive, refine};
 use super::design::Design;
+use super::gradient_methods::first_signs;
 use super::passive::GramFactor;
 use super::{Control, Iterate};
 use crate::parallel;
@@ -16,7 +17,11 @@ use crate::parallel;
 /// exchanged one by one (Murty's rule, which ends for every independent problem).
 const PATIENCE: usize = 3;
 
+/// Most sweeps of coordinate descent before the first pivot; they end where a sweep changes no sign.
+const SWEEPS: usize = 8;
+
 /// The pivots of one right-hand side.
+#[derive(Clone)]
 struct Pivots {
     passive: Vec<bool>,
     /// Fewest violations so far, and how often more of them may follow.
@@ -43,16 +48,15 @@ pub(super) fn block_pivot(
     control: Control,
 ) -> Vec<Iterate> {
     let n = design.columns();
-    let mut all: Vec<Pivots> = (0..rhs.len())
-        .map(|_| Pivots {
-            passive: vec![false; n],
-            fewest: n + 1,
-            patience: PATIENCE,
-            iterations: 0,
-            x: vec![0.0; n],
-            end: None,
-        })
-        .collect();
+    // Signs are cheap to guess: a sweep costs n² multiplications, a factor p³/6 of them.
+    let mut all: Vec<Pivots> = parallel::map(rhs.len(), |k| Pivots {
+        passive: first_signs(design.gram(), &linear[k], SWEEPS),
+        fewest: n + 1,
+        patience: PATIENCE,
+        iterations: 0,
+        x: vec![0.0; n],
+        end: None,
+    });
     loop {
         // Right-hand sides with the same passive set share a factor; groups in a fixed order.
         let mut groups: BTreeMap<Vec<bool>, Vec<usize>> = BTreeMap::new();
@@ -63,48 +67,54 @@ pub(super) fn block_pivot(
             break;
         }
         let groups: Vec<(Vec<bool>, Vec<usize>)> = groups.into_iter().collect();
-        let solved = parallel::map(groups.len(), |g| {
+        let moved = parallel::map(groups.len(), |g| {
             let (passive, members) = &groups[g];
             let passive: Vec<usize> = (0..n).filter(|&j| passive[j]).collect();
-            solve_group(design, &passive, members, linear)
-        });
-        for ((_, members), solved) in groups.iter().zip(solved) {
-            for (i, &k) in members.iter().enumerate() {
-                match &solved {
-                    None => all[k].end = Some(End::Unsettled),
-                    Some(solved) => {
+            let factor = GramFactor::new(design.gram(), &passive).filter(|factor| factor.safe);
+            let solved = factor.as_ref().map(|f| solve_group(design, f, &passive, members, linear));
+            let next = |(i, &k): (usize, &usize)| {
+                let mut pivots = all[k].clone();
+                match (&factor, &solved) {
+                    (Some(factor), Some(solved)) => {
                         let (x, w) = &solved[i];
-                        all[k].exchange(x, w, &linear[k], design, control);
+                        pivots.exchange(x, w, &linear[k], design, control);
+                        if pivots.end == Some(End::Solved) {
+                            refine(design, factor, &passive, &rhs[k], &linear[k], &mut pivots.x);
+                        }
                     }
+                    _ => pivots.end = Some(End::Unsettled),
                 }
+                pivots
+            };
+            members.iter().enumerate().map(next).collect::<Vec<_>>()
+        });
+        for ((_, members), moved) in groups.iter().zip(moved) {
+            for (&k, pivots) in members.iter().zip(moved) {
+                all[k] = pivots;
             }
         }
     }
     parallel::map(rhs.len(), |k| {
         let pivots = &all[k];
-        let passive: Vec<usize> = (0..n).filter(|&j| pivots.x[j] > 0.0).collect();
         if pivots.end == Some(End::Solved) {
-            let mut x = pivots.x.clone();
-            refine(design, &passive, &rhs[k], &mut x);
+            let x = pivots.x.clone();
             return Iterate { x, iterations: pivots.iterations, at_limit: false };
         }
-        // From the last point if it was feasible for its passive set, else from 0.
-        let mut rest = lawson_hanson(design, &rhs[k], &linear[k], passive, control);
+        let mut rest = lawson_hanson(design, &rhs[k], &linear[k], control);
         rest.iterations += pivots.iterations;
         rest
     })
 }
 
-/// x on the passive set and w = c − G x for each member. `None` where the Gram matrix of the
-/// passive set is too ill-conditioned.
+/// x on the passive set and w = c − G x for each member.
 fn solve_group(
     design: &Design,
+    factor: &GramFactor,
     passive: &[usize],
     members: &[usize],
     linear: &[Vec<f64>],
-) -> Option<Vec<(Vec<f64>, Vec<f64>)>> {
+) -> Vec<(Vec<f64>, Vec<f64>)> {
     let (isa, n) = (Isa::current(), design.columns());
-    let factor = GramFactor::new(design.gram(), passive).filter(|factor| factor.safe)?;
     let mut z = Mat::from_fn(passive.len(), members.len(), |i, c| linear[members[c]][passive[i]]);
     factor.solve(&mut z);
     let of_member = |(c, &k): (usize, &usize)| {
@@ -116,7 +126,7 @@ fn solve_group(
         }
         (x, w)
     };
-    Some(members.iter().enumerate().map(of_member).collect())
+    members.iter().enumerate().map(of_member).collect()
 }
 
 impl Pivots {

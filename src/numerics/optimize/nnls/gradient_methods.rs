@@ -44,6 +44,45 @@ fn lipschitz(gram: &Mat<f64>) -> f64 {
     (0..gram.ncols()).map(sum).fold(0.0, f64::max)
 }
 
+/// One sweep over all coordinates; whether one has moved.
+fn sweep(isa: Isa, gram: &Mat<f64>, x: &mut [f64], g: &mut [f64]) -> bool {
+    let mut moved = false;
+    for j in 0..x.len() {
+        let curvature = gram[(j, j)];
+        if curvature == 0.0 {
+            continue;
+        }
+        let target = x[j] - g[j] / curvature;
+        let new = if target > 0.0 { target } else { 0.0 };
+        if new != x[j] {
+            axpy(isa, new - x[j], gram.col_as_slice(j), g);
+            x[j] = new;
+            moved = true;
+        }
+    }
+    moved
+}
+
+/// Which variables are positive after so many sweeps of coordinate descent, or after one that changes
+/// none.
+pub(super) fn first_signs(gram: &Mat<f64>, c: &[f64], sweeps: usize) -> Vec<bool> {
+    let isa = Isa::current();
+    let (mut x, mut g): (Vec<f64>, Vec<f64>) = (vec![0.0; c.len()], c.iter().map(|c| -c).collect());
+    let mut positive = vec![false; c.len()];
+    for _ in 0..sweeps {
+        sweep(isa, gram, &mut x, &mut g);
+        let mut changed = false;
+        for (positive, x) in positive.iter_mut().zip(&x) {
+            changed |= *positive != (*x > 0.0);
+            *positive = *x > 0.0;
+        }
+        if !changed {
+            break;
+        }
+    }
+    positive
+}
+
 /// xⱼ ← max(0, xⱼ − gⱼ/Gⱼⱼ) for one j after the other; the gradient is kept up to date, and
 /// recomputed now and then.
 pub(super) fn coordinate_descent(gram: &Mat<f64>, c: &[f64], control: Control) -> Iterate {
@@ -64,20 +103,7 @@ pub(super) fn coordinate_descent(gram: &Mat<f64>, c: &[f64], control: Control) -
             return Iterate { x, iterations: sweeps, at_limit: true };
         }
         sweeps += 1;
-        let mut moved = false;
-        for j in 0..n {
-            let curvature = gram[(j, j)];
-            if curvature == 0.0 {
-                continue;
-            }
-            let target = x[j] - g[j] / curvature;
-            let new = if target > 0.0 { target } else { 0.0 };
-            if new != x[j] {
-                axpy(isa, new - x[j], gram.col_as_slice(j), &mut g);
-                x[j] = new;
-                moved = true;
-            }
-        }
+        let moved = sweep(isa, gram, &mut x, &mut g);
         if sweeps.is_multiple_of(FRESH) || !moved {
             gradient(gram, c, &x, &mut g);
         }

@@ -11,11 +11,16 @@ use super::design::Design;
 /// digits: below it the factorisation is done again from the columns themselves.
 const SAFE_PIVOT: f64 = 1e-8;
 
+/// Smallest pivot from which on the Gram matrix loses next to no digit.
+const STEEP_PIVOT: f64 = 1e-2;
+
 /// A factor of the Gram matrix of some columns.
 pub(super) struct GramFactor {
     /// L, lower triangular.
     factor: Mat<f64>,
     pub safe: bool,
+    /// Whether solutions need no correction.
+    pub steep: bool,
 }
 
 impl GramFactor {
@@ -24,7 +29,7 @@ impl GramFactor {
         let p = passive.len();
         let mut factor = Mat::from_fn(p, p, |i, j| gram[(passive[i], passive[j])]);
         if p == 0 {
-            return Some(Self { factor, safe: true });
+            return Some(Self { factor, safe: true, steep: true });
         }
         let scratch =
             llt::factor::cholesky_in_place_scratch::<f64>(p, Par::Seq, Default::default());
@@ -43,7 +48,8 @@ impl GramFactor {
             smallest = if pivot < smallest || pivot.is_nan() { pivot } else { smallest };
         }
         let dependent = 4.0 * p as f64 * f64::EPSILON;
-        (smallest > dependent).then_some(Self { factor, safe: smallest > SAFE_PIVOT })
+        let (safe, steep) = (smallest > SAFE_PIVOT, smallest > STEEP_PIVOT);
+        (smallest > dependent).then_some(Self { factor, safe, steep })
     }
 
     /// x ← (L Lᵀ)⁻¹ x for the columns of x.
