@@ -5,6 +5,7 @@
 //! with `--json`, as JSON; progress goes to standard error where that is a terminal.
 
 pub mod bench;
+pub mod connectome;
 pub mod data;
 pub mod digits;
 pub mod failure;
@@ -66,6 +67,7 @@ enum Command {
     Train(train::Arguments),
     Spectrum(spectrum::Arguments),
     Flatness(flatness::Arguments),
+    Connectome(connectome::Arguments),
     Validate(validate::Arguments),
     Bench(bench::Arguments),
     Reproduce(reproduce::Arguments),
@@ -102,6 +104,7 @@ fn execute(program: Program) -> Result<Verdict, Failure> {
         Command::Train(arguments) => train::run(&arguments, &output),
         Command::Spectrum(arguments) => spectrum::run(&arguments, &output),
         Command::Flatness(arguments) => flatness::run(&arguments, &output),
+        Command::Connectome(arguments) => connectome::run(&arguments, &output),
         Command::Validate(arguments) => validate::run(&arguments, &output),
         Command::Bench(arguments) => bench::run(&arguments, isa, &output),
         Command::Reproduce(arguments) => reproduce::run(&arguments, isa, &output),
