@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod connectome;
+pub mod connectome_scores;
 pub mod data;
 pub mod digits;
 pub mod failure;

@@ -7,6 +7,7 @@
 
 mod checks;
 mod compare;
+pub mod connectome;
 pub mod flatness;
 mod krylov_file;
 mod numbers;
@@ -41,6 +42,8 @@ pub struct Arguments {
 enum Method {
     /// Networks with their gradients, Hessians and spectra; Lanczos, traces and densities
     Flatness(Files),
+    /// Laplacians of voxels, minimisers and factors of tracing data, cross-validation, regions
+    Connectome(Files),
 }
 
 #[derive(Debug, clap::Args)]
@@ -48,7 +51,8 @@ struct Files {
     /// Reference files (.npz)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Read them as this case, such as mlp_tanh_mse, whatever arrays they hold
+    /// Read them as this case, the name of a reference file such as mlp_tanh_mse or p1_small, whatever
+    /// arrays they hold
     #[arg(long = "as", value_name = "CASE")]
     case: Option<String>,
 }
@@ -58,14 +62,17 @@ struct Files {
 /// # Errors
 /// A file that cannot be read or that no layout fits; inputs in it that are missing or wrong.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Failure> {
-    let Method::Flatness(Files { files, case }) = &arguments.method;
+    let (Files { files, case }, layouts) = match &arguments.method {
+        Method::Flatness(files) => (files, flatness::LAYOUTS),
+        Method::Connectome(files) => (files, connectome::LAYOUTS),
+    };
     let progress = Progress::new(output, "validating", files.len() as u64);
     let mut lines = String::new();
     let mut pass = true;
     for file in files {
         progress.say(file.display().to_string());
         let arrays = Arrays::read(file)?;
-        let validation = Validation::of(&arrays, flatness::LAYOUTS, case.as_deref())?;
+        let validation = Validation::of(&arrays, layouts, case.as_deref())?;
         pass &= validation.pass;
         let line = to_json(&validation)? + "\n";
         lines += &line;
