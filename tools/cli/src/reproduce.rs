@@ -1,6 +1,7 @@
 //! `hesse reproduce`: runs the methods on data that are compiled in, holds what comes out against
 //! what the papers say, and writes a page with figures.
 
+mod connectome;
 mod flatness;
 mod sharpness;
 
@@ -11,7 +12,7 @@ use crate::machine::Machine;
 use crate::output::{Folder, Output};
 use crate::report::Report;
 
-/// Hold the methods against their papers on real digits, and write a report
+/// Hold the methods against their papers on data that are compiled in, and write a report
 ///
 /// Writes report/index.html (another folder with --out) with a table of claims, each with its source,
 /// what is expected, what came out and whether it holds, and figures as SVG; report.json holds the
@@ -19,7 +20,7 @@ use crate::report::Report;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Methods to run; all of them by default
-    #[arg(value_name = "METHOD", value_parser = ["flatness"])]
+    #[arg(value_name = "METHOD", value_parser = ["flatness", "connectome"])]
     methods: Vec<String>,
     /// The sheets' tables as they stand: some ten times the work. Finished trainings are kept in the
     /// folder, in runs, and not repeated
@@ -55,11 +56,17 @@ pub fn run(arguments: &Arguments, isa: Isa, output: &Output) -> Result<Verdict, 
         (_, true) => Size::Full,
         _ => Size::Usual,
     };
-    // One method so far, so nothing to choose.
-    let sections = vec![
-        flatness::section(size, arguments.seed, output, &folder)?,
-        sharpness::section(size, arguments.seed, output)?,
-    ];
+    let wanted = |method: &str| {
+        arguments.methods.is_empty() || arguments.methods.iter().any(|name| name == method)
+    };
+    let mut sections = Vec::new();
+    if wanted("flatness") {
+        sections.push(flatness::section(size, arguments.seed, output, &folder)?);
+        sections.push(sharpness::section(size, arguments.seed, output)?);
+    }
+    if wanted("connectome") {
+        sections.push(connectome::section(size, arguments.seed, output)?);
+    }
     let mut provenance = vec![("command".to_owned(), command(arguments))];
     provenance.extend(Machine::this(isa).lines());
     for section in &sections {

@@ -10,6 +10,9 @@ use crate::figure::{Figure, heatmap};
 /// The most cells along a side of a picture.
 const MOST: usize = 100;
 
+/// The most points of a curve.
+const POINTS: usize = 1000;
+
 /// The most planes of a volume in one picture.
 const PLANES: usize = 6;
 
@@ -154,7 +157,10 @@ fn side_by_side(pictures: &[Vec<Vec<f64>>]) -> Vec<Vec<f64>> {
 
 /// The course of a fit.
 pub(super) fn course(trace: &[TracePoint], what: &str) -> String {
-    let points = trace.iter().map(|point| (point.iteration as f64, point.value));
+    // As many points as can be seen, and the last; counts below 2⁵³.
+    let stride = trace.len().div_ceil(POINTS).max(1);
+    let shown = trace.iter().step_by(stride).chain(trace.last());
+    let points = shown.map(|point| (point.iteration as f64, point.value));
     Figure::new("Course of the fit", "iteration", what).log_y().line("", points).to_svg()
 }
 

@@ -19,7 +19,7 @@ Then:
   hesse connectome fit DIR/toy.npz --lambda 100 --out fit
   hesse connectome predict fit/connectome.npz --columns 50,160 --out predicted
   hesse connectome collapse fit/connectome.npz
-  hesse connectome cv DIR/toy.npz --lambdas 1e-2..1e5 --outer 5 --inner 4 --out cv
+  hesse connectome cv DIR/toy.npz --lambdas 1e-2..1e5 --outer 5 --inner 4
 
 Source: Harris, Mihalas, Shea-Brown, NIPS 2016, section 4")]
 pub(super) struct ToyArguments {
@@ -27,7 +27,7 @@ pub(super) struct ToyArguments {
     #[arg(long, value_name = "N", default_value_t = 200)]
     voxels: usize,
     /// Experiments
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     experiments: usize,
     /// Standard deviation of the noise
     #[arg(long, value_name = "SD", default_value_t = 0.1, allow_negative_numbers = true)]

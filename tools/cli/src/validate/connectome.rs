@@ -15,6 +15,7 @@ mod toy;
 mod unconstrained;
 
 use super::Layout;
+pub(crate) use self_test::dirichlet;
 
 /// The layouts of this method.
 pub const LAYOUTS: &[&dyn Layout] = &[
