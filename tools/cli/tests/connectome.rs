@@ -115,7 +115,11 @@ fn line() -> SmoothingOperator {
 
 fn golden(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    root.join(format!("tests/golden/connectome/{name}.npz")).canonicalize().unwrap().display().to_string()
+    root.join(format!("tests/golden/connectome/{name}.npz"))
+        .canonicalize()
+        .unwrap()
+        .display()
+        .to_string()
 }
 
 fn matrix(archive: &Archive, name: &str) -> Mat<f64> {
@@ -148,7 +152,9 @@ fn a_toy_holds_the_problem_of_its_seed() {
     assert_eq!(matrix(&file, "observed"), toy.observed);
     assert_eq!(matrix(&file, "W_true"), toy.truth);
     assert_eq!(file.get("regions").unwrap().as_slice::<i64>(), Some(&keys()[..]));
-    assert!(desk.refused("connectome toy --voxels 0").starts_with("source voxels: expected at least"));
+    assert!(
+        desk.refused("connectome toy --voxels 0").starts_with("source voxels: expected at least")
+    );
     let output = desk.run("connectome toy");
     assert_eq!(output.status.code(), Some(2));
 }
@@ -160,7 +166,10 @@ fn a_full_fit_is_the_library_s_with_its_certificate() {
     let toy = toy();
     let want = SplineRegression::new().lambda(10.0).fit(&data(&toy), &line(), &line()).unwrap();
     assert_eq!(fit["status"], "converged");
-    assert_eq!((&fit["identifiable"], &fit["observed_by"]), (&true.into(), &"array observed".into()));
+    assert_eq!(
+        (&fit["identifiable"], &fit["observed_by"]),
+        (&true.into(), &"array observed".into())
+    );
     assert_eq!(fit["unused_arrays"], serde_json::json!(["W_true"]));
     assert_eq!(float(&fit["objective"]), want.objective);
     close(float(&fit["loss"]), want.loss, 1e-9);
@@ -175,7 +184,8 @@ fn a_full_fit_is_the_library_s_with_its_certificate() {
         desk.is_picture(name);
     }
     let text = desk.text("connectome fit toy.npz --lambda 10");
-    for part in ["memory of the fit", "within 1.00e-8", "the data determine W", "not used: W_true"] {
+    for part in ["memory of the fit", "within 1.00e-8", "the data determine W", "not used: W_true"]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
     // λ' itself: the same problem.
@@ -203,7 +213,8 @@ fn voxels_of_a_volume_have_the_reference_s_minimiser() {
     assert_eq!(same["observed_by"], "outside the injections");
     assert_eq!(same["objective"], fit["objective"]);
     // Pictures of planes, and voxels by their coordinates.
-    let predicted = desk.json("connectome predict fit/connectome.npz --columns 2,1:1:1 --out predicted");
+    let predicted =
+        desk.json("connectome predict fit/connectome.npz --columns 2,1:1:1 --out predicted");
     assert_eq!(predicted["columns"].as_array().unwrap().len(), 2);
     desk.is_picture("predicted/column_2.svg");
     let message = desk.refused("connectome predict fit/connectome.npz --columns 0:0:0");
@@ -314,7 +325,8 @@ fn factors_are_no_better_than_the_full_matrix() {
     assert!(float(&greedy["objective"]) >= float(&signed["objective"]) * (1.0 - 1e-9));
     assert!(float(&greedy["objective"]) <= 1.05 * float(&signed["objective"]), "{greedy}");
     assert!(float(&signed["objective"]) <= float(&full["objective"]));
-    let values = desk.read("greedy/connectome.npz").get("singular_values").unwrap().to_f64().unwrap();
+    let values =
+        desk.read("greedy/connectome.npz").get("singular_values").unwrap().to_f64().unwrap();
     assert!(values.windows(2).all(|pair| pair[0] >= pair[1]));
     // W X of factors, voxel by voxel.
     desk.json("connectome predict low/connectome.npz toy.npz --columns 7 --rows 3 --out predicted");
@@ -341,7 +353,8 @@ fn baselines_predict_what_the_library_says() {
     let predicted = desk.json("connectome predict regional/connectome.npz toy.npz");
     close(float(&predicted["mse_rel"]), error, 1e-12);
     // W_R voxel by voxel: its sums over regions are W_R times the sources of each.
-    let sums = desk.json("connectome collapse regional/connectome.npz --measure strength --out sums");
+    let sums =
+        desk.json("connectome collapse regional/connectome.npz --measure strength --out sums");
     for (r, row) in sums["matrix"].as_array().unwrap().iter().enumerate() {
         for (q, value) in row.as_array().unwrap().iter().enumerate() {
             close(float(value), 8.0 * want.weights[(q, r)], 1e-12);
@@ -363,21 +376,30 @@ fn cross_validation_chooses_as_the_reference() {
     let desk = Desk::new();
     let file = golden("cv");
     let found = desk.json(&format!(
-        "connectome cv {file} --with observed={file}:Omega --grid 40 --lambdas 1e-2..1e6 --outer 4 \
-         --inner 4 --out cv"
+        "connectome cv {file} --with observed={file}:Omega --grid 40 --lambdas 1e1..1e4 --outer 4 \
+         --inner 4 --threads 1 --out cv"
     ));
     let golden = Archive::read(&file).unwrap();
     let written = desk.read("cv/cv.npz");
     let of = |archive: &Archive, name: &str| archive.get(name).unwrap().to_f64().unwrap();
-    assert_eq!(of(&written, "selected_lambda_index"), of(&golden, "selected_lambda_index"));
+    // Four of the nine λ of the reference, from its fourth.
+    let selected = of(&golden, "selected_lambda_index").iter().map(|l| l - 3.0).collect::<Vec<_>>();
+    assert_eq!(of(&written, "selected_lambda_index"), selected);
     assert_eq!(of(&written, "outer_fold"), of(&golden, "outer_fold"));
     assert_eq!(of(&written, "inner_fold"), of(&golden, "inner_fold"));
-    for name in ["validation_mse_rel", "test_mse_rel", "train_mse_rel"] {
-        let (got, want) = (of(&written, name), of(&golden, name));
-        assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs()), "{name}");
+    let near = |name: &str, got: &[f64], want: &[f64]| {
+        assert!(got.len() == want.len() && !got.is_empty());
+        assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs()), "{name}");
+    };
+    for name in ["test_mse_rel", "test_mse_rel_full_denominator", "train_mse_rel"] {
+        near(name, &of(&written, name), &of(&golden, name));
+    }
+    let name = "validation_mse_rel";
+    for (got, want) in of(&written, name).chunks(4).zip(of(&golden, name).chunks(9)) {
+        near(name, got, &want[3..7]);
     }
     assert_eq!(found["choice_at_the_edge"], false);
-    assert_eq!(found["fits"], 4 * (4 * 9 + 1));
+    assert_eq!(found["fits"], 4 * (4 * 4 + 1));
     let mean = of(&golden, "test_mse_rel").iter().sum::<f64>() / 4.0;
     close(float(&found["mean_test_mse_rel"]), mean, 1e-6);
     desk.is_picture("cv/cv.svg");
@@ -435,7 +457,10 @@ fn sums_by_region_are_the_reference_s() {
 fn data_that_leave_w_open_are_told() {
     let desk = Desk::new();
     let good = desk.json("connectome identify toy.npz --out good");
-    assert_eq!((&good["identifiable"], &good["undetermined"]), (&true.into(), &serde_json::json!([])));
+    assert_eq!(
+        (&good["identifiable"], &good["undetermined"]),
+        (&true.into(), &serde_json::json!([]))
+    );
     assert_eq!(good["source_components"][0]["experiments"], 6);
     // Five voxels, a gap, three voxels in which nothing was injected.
     let mask: Vec<bool> = (0..9).map(|i| i != 5).collect();
@@ -469,7 +494,8 @@ fn data_that_leave_w_open_are_told() {
 fn bad_input_ends_in_one_line() {
     let desk = Desk::new();
     let take = |name: &str| desk.read("toy.npz").get(name).unwrap().clone();
-    let flipped = |name: &str| Array::from_mat(matrix(&desk.read("toy.npz"), name).transpose()).unwrap();
+    let flipped =
+        |name: &str| Array::from_mat(matrix(&desk.read("toy.npz"), name).transpose()).unwrap();
     desk.write("flipped.npz", vec![("X", flipped("injections")), ("Y", take("projections"))]);
     desk.write("alone.npz", vec![("X", take("injections"))]);
     let mut negative = take("injections").to_f64().unwrap();
@@ -483,18 +509,33 @@ fn bad_input_ends_in_one_line() {
         ("connectome fit junk.npz --grid 24", "junk.npz: "),
         ("connectome fit alone.npz", "source voxels: expected an array source_mask, mask"),
         ("connectome fit alone.npz --grid 24", "array \"projections\": not there"),
-        ("connectome fit flipped.npz --grid 24", "expected 24 rows, one a voxel, got 6 rows and 24"),
-        ("connectome fit coded.npz --grid 24", "injections: expected numbers from 0, got -1 at voxel"),
+        (
+            "connectome fit flipped.npz --grid 24",
+            "expected 24 rows, one a voxel, got 6 rows and 24",
+        ),
+        (
+            "connectome fit coded.npz --grid 24",
+            "injections: expected numbers from 0, got -1 at voxel",
+        ),
         ("connectome fit toy.npz --grid 24", "expected one of a mask, coordinates and --grid"),
         ("connectome fit toy.npz --grid 24y", "invalid value '24y' for '--grid <NxNxN>'"),
         ("connectome fit toy.npz --lambda -1", "lambda: expected a finite number from 0, got -1"),
         ("connectome fit toy.npz --lambda nan", "lambda: expected a finite number from 0, got NaN"),
         ("connectome fit toy.npz --lambda 1 --lambda-eff 1", "cannot be used with"),
-        ("connectome fit toy.npz --tolerance 0", "tol_kkt: expected a positive finite number, got 0"),
-        ("connectome fit toy.npz --rank 3", "--rank: expected --model low-rank or greedy, got full"),
+        (
+            "connectome fit toy.npz --tolerance 0",
+            "tol_kkt: expected a positive finite number, got 0",
+        ),
+        (
+            "connectome fit toy.npz --rank 3",
+            "--rank: expected --model low-rank or greedy, got full",
+        ),
         ("connectome fit toy.npz --model low-rank", "--rank: expected the number of columns"),
         ("connectome fit toy.npz --model low-rank --rank 25", "rank: expected 1 to 24, got 25"),
-        ("connectome fit toy.npz --model kernel --gamma 0", "gamma of the kernel: expected a positive"),
+        (
+            "connectome fit toy.npz --model kernel --gamma 0",
+            "gamma of the kernel: expected a positive",
+        ),
         ("connectome fit toy.npz --memory 0", "--memory: expected a positive number, got 0"),
         ("connectome fit toy.npz --resume", "required arguments were not provided"),
         ("connectome fit toy.npz --checkpoint c.txt", "c.txt: expected a name that ends in .npz"),
@@ -522,7 +563,10 @@ fn bad_input_ends_in_one_line() {
         ],
     );
     let line = desk.refused("connectome fit sides.npz");
-    assert!(line.contains("--observed-everywhere, since sources and targets are different"), "{line}");
+    assert!(
+        line.contains("--observed-everywhere, since sources and targets are different"),
+        "{line}"
+    );
     let sides = desk.json("connectome fit sides.npz --observed-everywhere");
     assert_eq!((&sides["targets"], &sides["sources"]), (&12.into(), &24.into()));
 }
@@ -535,8 +579,13 @@ fn reference_files_are_validated_from_outside() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((&lines[0]["layout"], &lines[1]["layout"]), (&"p1_small".into(), &"objective".into()));
-    assert!(lines.iter().all(|line| line["pass"] == true && line["unknown"] == serde_json::json!([])));
+    assert_eq!(
+        (&lines[0]["layout"], &lines[1]["layout"]),
+        (&"p1_small".into(), &"objective".into())
+    );
+    assert!(
+        lines.iter().all(|line| line["pass"] == true && line["unknown"] == serde_json::json!([]))
+    );
     assert_eq!(std::fs::read_to_string(desk.path("found/validate.jsonl")).unwrap(), text);
     let mut arrays = Archive::read(&small).unwrap();
     let mut w = arrays.get("c_W").unwrap().to_f64().unwrap();
@@ -556,7 +605,9 @@ fn help_names_the_arrays() {
     let desk = Desk::new();
     for flag in ["--help", "-h"] {
         let text = desk.text(&format!("connectome {flag}"));
-        for word in ["injections_indptr", "observed", "hidden", "source_mask", "grid_shape", "regions"] {
+        for word in
+            ["injections_indptr", "observed", "hidden", "source_mask", "grid_shape", "regions"]
+        {
             assert!(text.contains(word), "{word} is not in the help");
         }
     }

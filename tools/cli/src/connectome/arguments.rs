@@ -41,12 +41,7 @@ pub(super) struct StrengthArguments {
     #[arg(long, value_name = "LAMBDA", default_value_t = 1.0, allow_negative_numbers = true)]
     pub(super) lambda: f64,
     /// The factor of the penalty itself, not scaled
-    #[arg(
-        long,
-        value_name = "LAMBDA",
-        conflicts_with = "lambda",
-        allow_negative_numbers = true
-    )]
+    #[arg(long, value_name = "LAMBDA", conflicts_with = "lambda", allow_negative_numbers = true)]
     pub(super) lambda_eff: Option<f64>,
 }
 

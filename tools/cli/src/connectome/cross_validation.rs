@@ -259,9 +259,8 @@ fn write(folder: &Folder, report: &CvReport, summary: &Summary) -> Result<(), Fa
 fn figure(summary: &Summary) -> Figure {
     let mut order: Vec<usize> = (0..summary.lambdas.len()).collect();
     order.sort_by(|&a, &b| summary.lambdas[a].total_cmp(&summary.lambdas[b]));
-    let curve = |errors: &[f64]| {
-        order.iter().map(|&l| (summary.lambdas[l], errors[l])).collect::<Vec<_>>()
-    };
+    let curve =
+        |errors: &[f64]| order.iter().map(|&l| (summary.lambdas[l], errors[l])).collect::<Vec<_>>();
     let mut figure = Figure::new("Error against λ", "λ", "MSE_rel of validation").log_x();
     for (k, fold) in summary.outer_folds.iter().enumerate() {
         figure = figure.line(&format!("outer fold {k}"), curve(&fold.validation_mse_rel));

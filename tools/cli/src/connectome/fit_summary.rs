@@ -77,7 +77,9 @@ impl Plan {
             table.row(["the data determine W", if self.identifiable { "yes" } else { "NO" }]);
         }
         let mut text = table.to_string();
-        if !self.identifiable && self.model != ModelName::Regional && self.model != ModelName::Kernel
+        if !self.identifiable
+            && self.model != ModelName::Regional
+            && self.model != ModelName::Kernel
         {
             let pairs = self.undetermined.len();
             text += &format!(

@@ -73,16 +73,15 @@ fn summary(problem: &Problem, report: &IdentifiabilityReport) -> Summary {
     let n = data.experiments();
     let injected = |component: usize| {
         let injections = data.injections();
-        let hits = injections.outer_iterator().filter(|column| {
-            column.iter().any(|(s, _)| report.source_components[s] == component)
-        });
+        let hits = injections
+            .outer_iterator()
+            .filter(|column| column.iter().any(|(s, _)| report.source_components[s] == component));
         hits.count()
     };
     let seen = |component: usize| {
         let at = |e: usize| {
-            (0..data.targets()).any(|t| {
-                report.target_components[t] == component && data.observed().at(t, e)
-            })
+            (0..data.targets())
+                .any(|t| report.target_components[t] == component && data.observed().at(t, e))
         };
         (0..n).filter(|&e| at(e)).count()
     };

@@ -235,8 +235,7 @@ fn fit_kernel(problem: &Problem, arguments: &FitArguments) -> Result<Fitted, Fai
         None => {
             let mut best = (f64::INFINITY, f64::NAN);
             for gamma in KernelModel::published_gammas() {
-                let error =
-                    model(gamma)?.leave_one_out_mse_rel(&problem.data, places.as_ref())?;
+                let error = model(gamma)?.leave_one_out_mse_rel(&problem.data, places.as_ref())?;
                 if error < best.0 {
                     best = (error, gamma);
                 }

@@ -28,9 +28,8 @@ pub(super) fn weights(
 ) -> Result<String> {
     let (by_source, by_target) = (blocks(sources), blocks(targets));
     let means = block_means(connectome, &by_source, &by_target)?.normalized_density;
-    let rows: Vec<Vec<f64>> = (0..means.ncols())
-        .map(|t| (0..means.nrows()).map(|s| means[(s, t)]).collect())
-        .collect();
+    let rows: Vec<Vec<f64>> =
+        (0..means.ncols()).map(|t| (0..means.nrows()).map(|s| means[(s, t)]).collect()).collect();
     let label = |side: &str, voxels: &Voxels| {
         let size = voxels.mask.len().div_ceil(MOST);
         let order = if voxels.regions.is_empty() { "" } else { " by region" };
@@ -99,10 +98,11 @@ fn planes(cells: &[f64], size: usize) -> Vec<usize> {
         .filter(|(_, plane)| plane.iter().any(|value| !value.is_nan()))
         .map(|(i, _)| i)
         .collect();
-    let largest = (0..cells.len()).filter(|&i| !cells[i].is_nan()).fold(None, |best, i| match best {
-        Some(best) if cells[i] <= cells[best] => Some(best),
-        _ => Some(i),
-    });
+    let largest =
+        (0..cells.len()).filter(|&i| !cells[i].is_nan()).fold(None, |best, i| match best {
+            Some(best) if cells[i] <= cells[best] => Some(best),
+            _ => Some(i),
+        });
     let count = occupied.len().min(PLANES);
     let mut chosen: Vec<usize> =
         (0..count).map(|k| occupied[(2 * k + 1) * occupied.len() / (2 * count)]).collect();

@@ -104,7 +104,8 @@ struct Image {
 
 impl Image {
     fn of(name: String, voxels: &Voxels, values: &[f64]) -> Self {
-        let best = (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best });
+        let best =
+            (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best });
         Self {
             name,
             sum: values.iter().sum(),
@@ -195,8 +196,7 @@ fn experiments(
         Image::of(name, targets, &values)
     };
     if !file.has_projections() {
-        summary.experiments =
-            (0..prediction.ncols()).map(|e| image(e, e.to_string())).collect();
+        summary.experiments = (0..prediction.ncols()).map(|e| image(e, e.to_string())).collect();
         return Ok(prediction);
     }
     let sizes = (sources.mask.len(), targets.mask.len());
@@ -259,8 +259,12 @@ fn text(summary: &Summary) -> String {
         if images.is_empty() {
             continue;
         }
-        let mut table =
-            Table::new().words(what).numbers("sum").numbers("largest").words("at").numbers("MSE_rel");
+        let mut table = Table::new()
+            .words(what)
+            .numbers("sum")
+            .numbers("largest")
+            .words("at")
+            .numbers("MSE_rel");
         for image in images {
             let error = image.mse_rel.map_or(String::new(), three);
             table.row([&image.name, &three(image.sum), &three(image.largest), &image.at, &error]);

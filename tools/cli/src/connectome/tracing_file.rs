@@ -235,9 +235,7 @@ impl TracingFile {
         }
         let (observed, seen) = match self.observed((targets, y.ncols()))? {
             Some(found) => found,
-            None if same => {
-                (Observed::outside_injections(x.view()), Seen::OutsideInjections)
-            }
+            None if same => (Observed::outside_injections(x.view()), Seen::OutsideInjections),
             None => {
                 return Err(Failure::input(
                     "observed: expected an array observed or hidden, or --observed-everywhere, since \

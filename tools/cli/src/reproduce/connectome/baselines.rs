@@ -112,9 +112,8 @@ impl Baselines {
             let curve = self.lambdas.iter().copied().zip(errors.iter().copied());
             choice = choice.line(&format!("outer fold {k}"), curve);
         }
-        let pairs = |a: usize, b: usize| {
-            self.scores[a].iter().copied().zip(self.scores[b].iter().copied())
-        };
+        let pairs =
+            |a: usize, b: usize| self.scores[a].iter().copied().zip(self.scores[b].iter().copied());
         let most = self.scores.iter().flatten().copied().fold(0.0, f64::max);
         let least = self.scores.iter().flatten().copied().fold(f64::INFINITY, f64::min);
         let models = Figure::new(

@@ -21,9 +21,8 @@ macro_rules! file {
 pub(super) const LAMBDA: f64 = 100.0;
 
 fn data(archive: &Archive) -> Result<TracingData, Failure> {
-    let matrix = |name: &str| -> Result<Mat<f64>, Failure> {
-        Ok(archive.get(name)?.to_mat::<f64>()?)
-    };
+    let matrix =
+        |name: &str| -> Result<Mat<f64>, Failure> { Ok(archive.get(name)?.to_mat::<f64>()?) };
     let (x, y) = (matrix("X")?, matrix("Y")?);
     let observed = match archive.contains("Omega") {
         true => Observed::from_ones(matrix("Omega")?.as_ref())?,

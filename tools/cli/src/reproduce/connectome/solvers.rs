@@ -1,10 +1,10 @@
 //! The solvers themselves: preconditioning, the published solver's own test, voxels of a plane.
 
+use hesse::Result;
 use hesse::connectome::{
     Connectome, Preconditioner, SmoothingOperator, SplineRegression, Status, TracingData, VoxelMask,
 };
 use hesse::faer::Mat;
-use hesse::Result;
 use hesse::random::Stream;
 
 use super::Sizes;
@@ -100,7 +100,10 @@ impl Solvers {
             ));
         }
         claims.push(Claim::with_bar(
-            format!("A disc of {} voxels with a notch is solved to its certificate", self.patch_voxels),
+            format!(
+                "A disc of {} voxels with a notch is solved to its certificate",
+                self.patch_voxels
+            ),
             "real voxels of the cortex: hesse validate connectome cortex_patch.npz",
             format!(
                 "KKT residual {} in {} rounds, {} zeros",
@@ -115,14 +118,11 @@ impl Solvers {
     }
 
     pub(super) fn plate(&self) -> Plate {
-        let figure = Figure::new(
-            "Conjugate gradients",
-            "iteration",
-            "‖residual‖ / ‖right-hand side‖",
-        )
-        .log_y()
-        .line("preconditioned", self.courses[0].iter().copied())
-        .line("not", self.courses[1].iter().copied());
+        let figure =
+            Figure::new("Conjugate gradients", "iteration", "‖residual‖ / ‖right-hand side‖")
+                .log_y()
+                .line("preconditioned", self.courses[0].iter().copied())
+                .line("not", self.courses[1].iter().copied());
         let caption = "The course of the linear system of the problem without signs.";
         Plate::of("connectome-conjugate-gradients", caption, &figure)
     }
@@ -192,9 +192,7 @@ fn disc(size: usize, seed: u64) -> Result<(TracingData, SmoothingOperator)> {
         let value = signal + 0.3 * noise[t + e * n];
         if value > 0.0 { value } else { 0.0 }
     });
-    let data = TracingData::builder()
-        .injections_dense(x.as_ref())
-        .projections(y.as_ref())
-        .build()?;
+    let data =
+        TracingData::builder().injections_dense(x.as_ref()).projections(y.as_ref()).build()?;
     Ok((data, SmoothingOperator::of_voxels(&mask)?))
 }

@@ -307,7 +307,8 @@ impl Consistency {
 
     pub(super) fn claims(&self) -> Vec<Claim> {
         let medians = self.medians();
-        let words = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(", ");
+        let words =
+            |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(", ");
         vec![Claim::with_bar(
             "More injections, smaller errors",
             "0.15, 0.03, 0.015, 0.012 at 5, 10, 20, 40 injections in reference runs",

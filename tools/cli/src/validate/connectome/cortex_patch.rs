@@ -38,7 +38,8 @@ fn compute(checks: &mut Checks<'_>, arrays: &Arrays) -> Result<()> {
     let data = data(arrays, "")?;
     let ([_, axes], _) = arrays.with_axes::<2>("coords")?;
     let places = arrays.counts("coords", FARTHEST)?;
-    let size = |axis: usize| places.iter().skip(axis).step_by(axes).max().map_or(1, |most| most + 1);
+    let size =
+        |axis: usize| places.iter().skip(axis).step_by(axes).max().map_or(1, |most| most + 1);
     let shape: Vec<usize> = (0..axes).map(size).collect();
     let l = SmoothingOperator::of_voxels(&VoxelMask::from_coordinates(&shape, &places)?)?;
     // Few voxels.

@@ -156,8 +156,7 @@ impl Problem {
         checks.compare("p1_W", MINIMISER, &from_columns(self.data.targets(), entries(&fit)?));
         compare_scalar(checks, "p1_f", OPTIMUM, fit.objective);
         if checks.wants(&["p1_W"]) {
-            let objective =
-                SplineObjective::new(&self.data, &self.lx, &self.ly, fit.lambda_eff)?;
+            let objective = SplineObjective::new(&self.data, &self.lx, &self.ly, fit.lambda_eff)?;
             let stored = columns(matrix(arrays, "p1_W")?.as_ref());
             stationary(checks, "p1_kkt", &objective, &stored, true)?;
         }
@@ -183,7 +182,8 @@ impl Problem {
             let worst = if z < g { z } else { g };
             z < 0.0 || worst.abs() > 1e-6 * size
         });
-        let law = "the residual of the stored point, recomputed, is below 1e-6 of the first gradient";
+        let law =
+            "the residual of the stored point, recomputed, is below 1e-6 of the first gradient";
         checks.law("stationary_kkt", law, broken.count());
         Ok(())
     }
@@ -226,9 +226,8 @@ fn signed(w: &Mat<f64>, rank: usize) -> Result<(Mat<f64>, Mat<f64>)> {
     let top = triplets(w.as_ref(), rank)?;
     let sign = |k: usize| {
         let column = top.left.col(k);
-        let largest = (0..column.nrows()).fold(0, |best, i| {
-            if column[i].abs() > column[best].abs() { i } else { best }
-        });
+        let largest = (0..column.nrows())
+            .fold(0, |best, i| if column[i].abs() > column[best].abs() { i } else { best });
         column[largest].signum()
     };
     let scaled = |m: &Mat<f64>| {

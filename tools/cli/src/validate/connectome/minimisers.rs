@@ -1,7 +1,7 @@
 //! `p1_small`: unique minimisers of small problems, and the unique fit of one without smoothing.
 
-use hesse::connectome::{SmoothingOperator, SplineObjective, SplineRegression, VoxelMask};
 use hesse::Result;
+use hesse::connectome::{SmoothingOperator, SplineObjective, SplineRegression, VoxelMask};
 
 use super::problem::{
     MINIMISER, OPTIMUM, about, columns, compare_scalar, data, entries, from_columns, mask, matrix,
@@ -25,8 +25,12 @@ impl Layout for Minimisers {
 
     fn validate(&self, checks: &mut Checks<'_>) -> Result<(), Failure> {
         let arrays = checks.inputs(&[]);
-        let cases: Vec<&str> =
-            arrays.numbers.keys().filter_map(|name| name.strip_suffix("_Omega")).collect();
+        let cases: Vec<&str> = arrays
+            .numbers
+            .keys()
+            .filter_map(|name| name.strip_suffix("_Omega"))
+            .filter(|case| arrays.numbers.contains_key(&format!("{case}_X")))
+            .collect();
         for case in cases {
             solve(checks, arrays, case).map_err(|error| about(arrays, error))?;
         }

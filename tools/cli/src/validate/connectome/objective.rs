@@ -8,7 +8,9 @@ use hesse::faer::{Mat, MatRef};
 use hesse::sprs::TriMat;
 use hesse::{Error, Result};
 
-use super::problem::{DIRECT, about, columns, compare_scalar, data_of, from_columns, mask, matrix, path};
+use super::problem::{
+    DIRECT, about, columns, compare_scalar, data_of, from_columns, mask, matrix, path,
+};
 use crate::failure::Failure;
 use crate::validate::{Arrays, Checks, Layout};
 

@@ -153,7 +153,8 @@ pub(super) fn stationary(
     });
     let broken = broken.count();
     checks.inputs(&[residual]);
-    let law = "the residual of the stored minimiser, recomputed, is below 1e-6 of the gradient at 0";
+    let law =
+        "the residual of the stored minimiser, recomputed, is below 1e-6 of the gradient at 0";
     checks.law(residual, law, broken);
     Ok(())
 }
@@ -166,7 +167,8 @@ pub(super) fn solve(
 ) -> Result<Vec<f64>> {
     let operator = FnOperator::new(b.len(), product)?;
     let limit = 50 * b.len() + 1000;
-    let found = ConjugateGradient::new(&operator).tolerance(1e-13).max_iterations(limit).solve(b)?;
+    let found =
+        ConjugateGradient::new(&operator).tolerance(1e-13).max_iterations(limit).solve(b)?;
     match found.status {
         SolveStatus::Converged | SolveStatus::Stagnated => Ok(found.x),
         other => Err(Error::range(what, "a positive definite system", format!("{other:?}"))),

@@ -74,12 +74,7 @@ fn ids(values: &[i64]) -> Numbers {
     Numbers::vector(values.iter().map(|&id| id as f64).collect())
 }
 
-fn models(
-    checks: &mut Checks<'_>,
-    arrays: &Arrays,
-    data: &TracingData,
-    key: &[i64],
-) -> Result<()> {
+fn models(checks: &mut Checks<'_>, arrays: &Arrays, data: &TracingData, key: &[i64]) -> Result<()> {
     let fit = HomogeneousModel::new().fit(data, key, key)?;
     checks.compare("regions", Rule::Exact, &ids(&fit.source_ids));
     checks.compare("W_regional", OPTIMUM, &numbers(fit.weights.as_ref()));
@@ -98,12 +93,7 @@ fn models(
 }
 
 /// Errors of both models when one experiment is left out, over voxels and over regions.
-fn scores(
-    checks: &mut Checks<'_>,
-    arrays: &Arrays,
-    data: &TracingData,
-    key: &[i64],
-) -> Result<()> {
+fn scores(checks: &mut Checks<'_>, arrays: &Arrays, data: &TracingData, key: &[i64]) -> Result<()> {
     let names =
         ["loo_voxel_voxel", "loo_voxel_regional", "loo_regional_voxel", "loo_regional_regional"];
     if !checks.wants(&names) {

@@ -17,7 +17,7 @@ pub(super) struct SelfTest;
 /// What the reference itself is good to: it ends at a residual of 5·10⁻⁶.
 const OBJECTIVE: Rule = Rule::Relative(1e-6);
 /// Sums over a minimiser that the reference knows as well as that.
-const SUMS: Rule = Rule::Relative(1e-3);
+const SUMS: Rule = Rule::Relative(1e-5);
 
 impl Layout for SelfTest {
     fn name(&self) -> &'static str {

@@ -10,8 +10,8 @@ use hesse::tracing_toys::toy_kernel;
 use hesse::{Error, Result};
 
 use super::problem::{
-    DIRECT, MINIMISER, OPTIMUM, about, columns, compare_scalar, data, entries, from_columns, matrix,
-    path, solve, stationary, triplets,
+    DIRECT, MINIMISER, OPTIMUM, about, columns, compare_scalar, data, entries, from_columns,
+    matrix, path, solve, stationary, triplets,
 };
 use crate::failure::Failure;
 use crate::validate::{Arrays, Checks, Layout, Numbers, Rule};
@@ -140,7 +140,8 @@ fn corrections(checks: &mut Checks<'_>, arrays: &Arrays, data: &TracingData) -> 
     if n != nx {
         return Err(Error::shape("als_v0", nx, n));
     }
-    let column = |values: &[f64]| MatRef::from_column_major_slice(values, values.len(), 1).to_owned();
+    let column =
+        |values: &[f64]| MatRef::from_column_major_slice(values, values.len(), 1).to_owned();
     let zero = |n: usize| Mat::<f64>::zeros(n, 1);
     // Minimises over the entries `from..to` of (u, v), those of z being zero there.
     let best = |z: Vec<f64>, from: usize, to: usize| -> Result<Vec<f64>> {
