@@ -31,6 +31,7 @@ pub(super) fn run(arguments: &FitArguments, output: &Output) -> Result<Verdict, 
             }
         }
     }
+    models::check(&problem, arguments)?;
     let required = memory::estimate(&problem, arguments, &models::full(arguments));
     let plan = Plan::of(&problem, arguments, required, &problem.identifiability()?);
     memory::check(required, limit)?;

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use hesse::connectome::{Connectome, FullWeights, VoxelMask, Weights};
+use hesse::connectome::{Connectome, FullWeights, Labels, VoxelMask, Weights};
 use hesse::error::check_finite;
 use hesse::io::{Archive, Array};
 use hesse::{Error, Result};
 
-use super::models::{Fitted, labels};
+use super::models::Fitted;
 use super::voxels::{Problem, Voxels};
 use crate::output::Folder;
 
@@ -123,7 +123,11 @@ impl SavedFit {
             Ok(Voxels { mask, regions })
         };
         let (sources, targets) = (side("source", sources)?, side("target", targets)?);
-        let labels = labels(sources.regions.clone(), targets.regions.clone());
+        let labels = Labels {
+            source_regions: sources.regions.clone(),
+            target_regions: targets.regions.clone(),
+            ..Labels::default()
+        };
         Ok(Self { connectome: Connectome::from_weights(weights, labels)?, sources, targets })
     }
 }

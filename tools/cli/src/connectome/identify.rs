@@ -71,20 +71,17 @@ pub(super) fn run(arguments: &IdentifyArguments, output: &Output) -> Result<Verd
 fn summary(problem: &Problem, report: &IdentifiabilityReport) -> Summary {
     let data = &problem.data;
     let n = data.experiments();
-    let injected = |component: usize| {
-        let injections = data.injections();
-        let hits = injections
-            .outer_iterator()
-            .filter(|column| column.iter().any(|(s, _)| report.source_components[s] == component));
-        hits.count()
-    };
-    let seen = |component: usize| {
-        let at = |e: usize| {
-            (0..data.targets())
-                .any(|t| report.target_components[t] == component && data.observed().at(t, e))
-        };
-        (0..n).filter(|&e| at(e)).count()
-    };
+    let table = |of: &[usize]| vec![vec![false; n]; of.iter().max().map_or(0, |most| most + 1)];
+    let mut injected = table(&report.source_components);
+    for (_, (s, e)) in data.injections().iter() {
+        injected[report.source_components[s]][e] = true;
+    }
+    let mut seen = table(&report.target_components);
+    for (t, &component) in report.target_components.iter().enumerate() {
+        for e in 0..n {
+            seen[component][e] |= data.observed().at(t, e);
+        }
+    }
     Summary {
         identifiable: report.is_identifiable(),
         observed_by: problem.seen.name(),
@@ -98,12 +95,9 @@ fn summary(problem: &Problem, report: &IdentifiabilityReport) -> Summary {
     }
 }
 
-fn components(
-    of: &[usize],
-    voxels: &Voxels,
-    experiments: &dyn Fn(usize) -> usize,
-) -> Vec<Component> {
-    let count = of.iter().max().map_or(0, |most| most + 1);
+/// `experiments` says for each component which experiments count.
+fn components(of: &[usize], voxels: &Voxels, experiments: &[Vec<bool>]) -> Vec<Component> {
+    let count = experiments.len();
     let mut sizes = vec![0; count];
     let mut firsts = vec![None; count];
     for (voxel, &component) in of.iter().enumerate() {
@@ -114,7 +108,7 @@ fn components(
         .map(|c| Component {
             voxels: sizes[c],
             first: firsts[c].map_or(String::new(), |voxel| voxels.name(voxel)),
-            experiments: experiments(c),
+            experiments: experiments[c].iter().filter(|yes| **yes).count(),
         })
         .collect()
 }

@@ -4,8 +4,7 @@ use std::ops::ControlFlow;
 
 use hesse::connectome::{
     Connectome, DistanceKernel, FactorMethod, FitProgress, GreedyLowRank, HomogeneousModel,
-    KernelModel, Labels, LowRankSplineRegression, RegionalMatrix, Solver, SplineRegression, Start,
-    Status, Weights,
+    KernelModel, LowRankSplineRegression, Solver, SplineRegression, Start, Status, Weights,
 };
 use hesse::faer::Mat;
 use hesse::{Error, Result};
@@ -77,6 +76,40 @@ pub(super) fn full<'a>(arguments: &FitArguments) -> SplineRegression<'a> {
         regression = regression.checkpoint(path, arguments.every.unwrap_or(100));
     }
     regression.nonnegative(!arguments.signed).trace(true)
+}
+
+/// Checks the numbers of the options, so that a plan that is printed is one that can be run.
+///
+/// # Errors
+/// The first that no fit takes, as the library says it.
+pub(super) fn check(problem: &Problem, arguments: &FitArguments) -> Result<()> {
+    let from_zero = |what: &str, value: f64| match value.is_finite() && value >= 0.0 {
+        true => Ok(()),
+        false => Err(Error::range(what, "a finite number from 0", value)),
+    };
+    let positive = |what: &str, value: f64| match value.is_finite() && value > 0.0 {
+        true => Ok(()),
+        false => Err(Error::range(what, "a positive finite number", value)),
+    };
+    from_zero("--lambda", arguments.strength.lambda)?;
+    arguments.strength.lambda_eff.map_or(Ok(()), |value| from_zero("--lambda-eff", value))?;
+    arguments.ridge.map_or(Ok(()), |value| from_zero("--ridge", value))?;
+    arguments.tolerance.map_or(Ok(()), |value| positive("--tolerance", value))?;
+    arguments.gamma.map_or(Ok(()), |value| positive("--gamma", value))?;
+    let lambda = arguments.strength.lambda_eff.unwrap_or(arguments.strength.lambda);
+    if arguments.model == ModelName::Greedy {
+        positive("--lambda of --model greedy", lambda)?;
+    }
+    if arguments.max_iterations == Some(0) {
+        return Err(Error::range("--max-iterations", "at least 1", 0));
+    }
+    let most = problem.data.targets().min(problem.data.sources());
+    match arguments.rank {
+        Some(rank) if !(1..=most).contains(&rank) => {
+            Err(Error::range("--rank", format!("1 to {most}"), rank))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Fits the model that the options name.
@@ -245,21 +278,4 @@ fn fit_kernel(problem: &Problem, arguments: &FitArguments) -> Result<Fitted, Fai
     };
     let fit = model(gamma)?.fit(&problem.data, places.as_ref())?;
     Ok(Fitted { gamma: Some(gamma), ..Fitted::of(fit) })
-}
-
-/// W by blocks of voxels, as means: the picture of a matrix of any size. Factors stay factors.
-///
-/// # Errors
-/// Those of the library.
-pub(super) fn block_means(
-    connectome: &Connectome,
-    source_block: &[i64],
-    target_block: &[i64],
-) -> Result<RegionalMatrix> {
-    connectome.collapse_by(source_block, target_block)
-}
-
-/// Regions and experiments that a fit carries on.
-pub(super) fn labels(source_regions: Vec<i64>, target_regions: Vec<i64>) -> Labels {
-    Labels { source_regions, target_regions, ..Labels::default() }
 }

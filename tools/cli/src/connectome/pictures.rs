@@ -3,7 +3,6 @@
 use hesse::Result;
 use hesse::connectome::{Connectome, TracePoint};
 
-use super::models::block_means;
 use super::voxels::Voxels;
 use crate::figure::{Figure, heatmap};
 
@@ -27,7 +26,7 @@ pub(super) fn weights(
     targets: &Voxels,
 ) -> Result<String> {
     let (by_source, by_target) = (blocks(sources), blocks(targets));
-    let means = block_means(connectome, &by_source, &by_target)?.normalized_density;
+    let means = connectome.collapse_by(&by_source, &by_target)?.normalized_density;
     let rows: Vec<Vec<f64>> =
         (0..means.ncols()).map(|t| (0..means.nrows()).map(|s| means[(s, t)]).collect()).collect();
     let label = |side: &str, voxels: &Voxels| {

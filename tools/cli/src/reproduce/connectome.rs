@@ -31,6 +31,8 @@ struct Sizes {
     steps: usize,
     /// Ranks of greedy corrections.
     greedy: &'static [usize],
+    /// Random starts of each.
+    starts: usize,
     /// Voxels along a side of the patch.
     patch: usize,
     /// Whether reference problems are solved as they are, or none of them.
@@ -46,8 +48,9 @@ impl Sizes {
             injections: &[5, 10, 20, 40],
             preconditioned: 100,
             rank: 20,
-            steps: 2000,
+            steps: 10_000,
             greedy: &[5, 10, 15, 20, 26],
+            starts: 8,
             patch: 14,
             references: true,
         };
@@ -61,11 +64,12 @@ impl Sizes {
                 rank: 5,
                 steps: 50,
                 greedy: &[2, 4],
+                starts: 3,
                 patch: 6,
                 references: false,
             },
             Size::Usual => usual,
-            Size::Full => Self { spread: 16, consistency: 8, steps: 10_000, ..usual },
+            Size::Full => Self { spread: 16, consistency: 8, steps: 40_000, ..usual },
         }
     }
 }

@@ -20,8 +20,23 @@ pub(super) struct LowRank {
     /// Of the full W ≥ 0, and of the full W of any sign.
     optimum: f64,
     signed_optimum: f64,
-    /// Rank, objective, error.
-    greedy: Vec<(usize, f64, f64)>,
+    greedy: Vec<Greedy>,
+}
+
+/// Greedy corrections of one rank from several starts.
+struct Greedy {
+    rank: usize,
+    /// Ascending.
+    objectives: Vec<f64>,
+    /// Of the start in the middle.
+    error: f64,
+}
+
+impl Greedy {
+    /// The lower of the two in the middle, where there are two.
+    fn median(&self) -> f64 {
+        self.objectives[(self.objectives.len() - 1) / 2]
+    }
 }
 
 impl LowRank {
@@ -32,10 +47,16 @@ impl LowRank {
             .start(Start::SvdSplit)
             .max_iterations(sizes.steps)
             .fit(&toy.data, &l, &l)?;
-        let at = |&rank: &usize| -> Result<(usize, f64, f64)> {
-            let greedy = GreedyLowRank::new().lambda(LAMBDA).max_rank(rank);
-            let fit = greedy.fit(&toy.data, &l, &l)?.connectome;
-            Ok((rank, fit.objective, toy.error(&fit)?))
+        let at = |&rank: &usize| -> Result<Greedy> {
+            let mut all = Vec::new();
+            for seed in 0..sizes.starts as u64 {
+                let greedy = GreedyLowRank::new().lambda(LAMBDA).max_rank(rank).seed(seed);
+                let fit = greedy.fit(&toy.data, &l, &l)?.connectome;
+                all.push((fit.objective, toy.error(&fit)?));
+            }
+            all.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let error = all[(all.len() - 1) / 2].1;
+            Ok(Greedy { rank, objectives: all.into_iter().map(|(f, _)| f).collect(), error })
         };
         Ok(Self {
             rank: sizes.rank,
@@ -64,26 +85,30 @@ impl LowRank {
             "objective at most 1.02 times the optimum of the full matrix, error at most 0.25",
             self.objective <= 1.02 * self.optimum && self.error <= 0.25,
         )];
-        let Some(&(most, objective, _)) = self.greedy.last() else { return claims };
-        for &(rank, objective, _) in self.greedy.iter().filter(|(rank, ..)| *rank == 20) {
-            claims.push(Claim::reported(
-                format!("Greedy corrections, rank {rank}: how far above the optimum"),
-                "3 % in a transcription of the published algorithm",
-                percent_of(self.gap(objective)),
+        for Greedy { rank, objectives, .. } in self.greedy.iter().filter(|greedy| greedy.rank >= 20)
+        {
+            let gaps: Vec<f64> = objectives.iter().map(|f| self.gap(*f)).collect();
+            let middle = gaps[(gaps.len() - 1) / 2];
+            claims.push(Claim::with_bar(
+                format!("{rank} greedy corrections come near the optimum without signs"),
+                "3.2 % above it at rank 20 in a transcription of the published algorithm",
+                format!(
+                    "{} above it in the median over {} starts, {} to {}",
+                    percent_of(middle),
+                    gaps.len(),
+                    percent_of(gaps[0]),
+                    percent_of(gaps[gaps.len() - 1])
+                ),
+                "median at most 5 %, none below it",
+                middle <= 0.05 && gaps[0] >= -1e-9,
             ));
         }
-        claims.push(Claim::with_bar(
-            format!("Greedy corrections come near the optimum by rank {most}"),
-            "they converge in some tens of corrections (Kürschner et al. 2019)",
-            format!("{} above it", percent_of(self.gap(objective))),
-            "at most 5 % above, and not below",
-            (-1e-9..=0.05).contains(&self.gap(objective)),
-        ));
-        let falls = self.greedy.windows(2).all(|pair| pair[1].1 <= pair[0].1);
+        let falls = self.greedy.windows(2).all(|pair| pair[1].median() <= pair[0].median());
+        let objectives = self.greedy.iter().map(|greedy| three(greedy.median()));
         claims.push(Claim::with_bar(
             "Each further greedy correction lowers the objective",
-            "",
-            self.greedy.iter().map(|(_, f, _)| three(*f)).collect::<Vec<_>>().join(", "),
+            "76, 10.0, 4.2, 2.62 at ranks 5, 10, 15, 20 in a transcription of the published algorithm",
+            objectives.collect::<Vec<_>>().join(", "),
             "objectives fall with the rank",
             falls,
         ));
@@ -100,19 +125,24 @@ impl LowRank {
         };
         let ratio = self.objective / self.optimum;
         table.row(row("nonnegative factors", self.rank, self.objective, ratio, self.error));
-        for &(rank, objective, error) in &self.greedy {
-            let ratio = objective / self.signed_optimum;
-            table.row(row("greedy, any sign", rank, objective, ratio, error));
+        for greedy in &self.greedy {
+            let ratio = greedy.median() / self.signed_optimum;
+            let (rank, f) = (greedy.rank, greedy.median());
+            table.row(row("greedy, any sign, median", rank, f, ratio, greedy.error));
         }
         table
     }
 
     pub(super) fn plate(&self) -> Plate {
         // Small ranks.
-        let points = self.greedy.iter().map(|&(rank, f, _)| (rank as f64, self.gap(f)));
+        let medians = self.greedy.iter().map(|g| (g.rank as f64, self.gap(g.median())));
+        let all = self.greedy.iter().flat_map(|g| {
+            g.objectives.iter().map(|f| (g.rank as f64, self.gap(*f))).collect::<Vec<_>>()
+        });
         let figure = Figure::new("Greedy corrections", "rank", "objective over the optimum − 1")
             .log_y()
-            .line("", points)
+            .line("median", medians)
+            .points("starts", all)
             .horizontal("5 %", 0.05);
         let caption = "How far the objective is above that of the full matrix without signs, by the \
                        number of rank-one corrections.";
