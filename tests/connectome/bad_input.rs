@@ -1,10 +1,10 @@
 //! Every refusal by its text.
 
 use hesse::connectome::{
-    DistanceKernel, FactorObjective, FullWeights, GreedyLowRank, HomogeneousModel, KernelModel,
-    Labels, LowRankSplineRegression, NestedCv, Observed, Preconditioner, RegionalMatrix,
-    SmoothingOperator, SplineObjective, SplineRegression, Start, TracingData, TracingDataBuilder,
-    Weights, identifiability,
+    Connectome, DistanceKernel, FactorObjective, FullWeights, GreedyLowRank, HomogeneousModel,
+    KernelModel, Labels, LowRankSplineRegression, NestedCv, Observed, Preconditioner,
+    RegionalMatrix, SmoothingOperator, SplineObjective, SplineRegression, Start, TracingData,
+    TracingDataBuilder, Weights, identifiability,
 };
 use hesse::faer::Mat;
 use hesse::sprs::CsMat;
@@ -313,4 +313,36 @@ fn selection_regions_and_baselines_refuse_what_cannot_be() {
     for (got, want) in cases {
         assert_eq!(got, want);
     }
+}
+
+#[test]
+fn weights_from_elsewhere_are_checked_and_predict() {
+    let labels = |source_regions: Vec<i64>| Labels { source_regions, ..Labels::default() };
+    let of = |u: Mat<f64>, v: Mat<f64>, regions: Vec<i64>| {
+        Connectome::from_weights(Weights::Factors { u, v }, labels(regions))
+    };
+    let column = |n: usize| Mat::from_fn(n, 1, |i, _| i as f64);
+    let cases = [
+        (message(of(column(3), Mat::zeros(2, 2), vec![])), "columns of V: expected 1, got 2"),
+        (
+            message(of(Mat::zeros(0, 1), column(2), vec![])),
+            "rows and columns of U: expected at least one, got none",
+        ),
+        (
+            message(of(column(3), Mat::from_fn(2, 1, |_, _| f64::NAN), vec![])),
+            "V: expected finite numbers, got NaN at index 0",
+        ),
+        (message(of(column(3), column(2), vec![7])), "regions of source voxels: expected 2, got 1"),
+    ];
+    for (got, want) in cases {
+        assert_eq!(got, want);
+    }
+    let connectome = of(column(3), column(2), vec![7, 8]).unwrap();
+    assert_eq!(connectome.project(&[5.0, 0.5]).unwrap(), [0.0, 0.5, 1.0]);
+    // Two zeros of U and V each first element; what a fit would say is not known.
+    assert_eq!(connectome.n_active, 2);
+    assert!(connectome.objective.is_nan() && connectome.kkt.is_nan());
+    let full = FullWeights::from_columns(2, vec![1.0, 0.0, 3.0, 4.0]).unwrap();
+    let connectome = Connectome::from_weights(Weights::Full(full), labels(vec![])).unwrap();
+    assert_eq!((connectome.n_active, connectome.shape()), (1, (2, 2)));
 }

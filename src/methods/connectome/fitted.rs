@@ -154,6 +154,50 @@ pub struct Connectome {
 }
 
 impl Connectome {
+    /// A connectome of weights that come from elsewhere, such as a file: it predicts, and sums by region,
+    /// but what a fit says of itself is not known (objective, loss, penalty, λ' and residuals are NaN,
+    /// counts 0).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for factors of different rank or labels of another length, [`Error::Empty`] for
+    /// factors without rows or columns, [`Error::NonFinite`].
+    pub fn from_weights(weights: Weights, labels: Labels) -> Result<Self> {
+        let (targets, sources, n_active) = match &weights {
+            Weights::Full(w) => (w.targets(), w.sources(), super::entries::count_zeros(&w.values)),
+            Weights::Factors { u, v } => {
+                if u.ncols() != v.ncols() {
+                    return Err(Error::shape("columns of V", u.ncols(), v.ncols()));
+                }
+                let mut zeros = 0;
+                for (what, factor) in [("U", u), ("V", v)] {
+                    if factor.nrows() == 0 || factor.ncols() == 0 {
+                        return Err(Error::empty(format!("rows and columns of {what}")));
+                    }
+                    let values = super::dense_products::packed(factor.as_ref());
+                    check_finite(what, &values)?;
+                    zeros += super::entries::count_zeros(&values);
+                }
+                (u.nrows(), v.nrows(), zeros)
+            }
+        };
+        labels.check(sources, targets, labels.experiments.len())?;
+        Ok(Self {
+            weights,
+            objective: f64::NAN,
+            loss: f64::NAN,
+            penalty: f64::NAN,
+            lambda_eff: f64::NAN,
+            kkt: f64::NAN,
+            kkt_relative: f64::NAN,
+            n_active,
+            iterations: 0,
+            rounds: 0,
+            status: Status::Converged,
+            trace: Vec::new(),
+            labels,
+        })
+    }
+
     /// Targets and sources.
     #[must_use]
     pub fn shape(&self) -> (usize, usize) {

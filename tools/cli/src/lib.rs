@@ -5,6 +5,8 @@
 //! with `--json`, as JSON; progress goes to standard error where that is a terminal.
 
 pub mod bench;
+pub mod connectome;
+pub mod connectome_scores;
 pub mod data;
 pub mod digits;
 pub mod dimension;
@@ -68,6 +70,7 @@ enum Command {
     Spectrum(spectrum::Arguments),
     Flatness(flatness::Arguments),
     Dimension(dimension::Arguments),
+    Connectome(connectome::Arguments),
     Validate(validate::Arguments),
     Bench(bench::Arguments),
     Reproduce(reproduce::Arguments),
@@ -105,6 +108,7 @@ fn execute(program: Program) -> Result<Verdict, Failure> {
         Command::Spectrum(arguments) => spectrum::run(&arguments, &output),
         Command::Flatness(arguments) => flatness::run(&arguments, &output),
         Command::Dimension(arguments) => dimension::run(&arguments, &output),
+        Command::Connectome(arguments) => connectome::run(&arguments, &output),
         Command::Validate(arguments) => validate::run(&arguments, &output),
         Command::Bench(arguments) => bench::run(&arguments, isa, &output),
         Command::Reproduce(arguments) => reproduce::run(&arguments, isa, &output),

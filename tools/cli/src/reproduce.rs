@@ -1,6 +1,7 @@
 //! `hesse reproduce`: runs the methods on data that are compiled in, holds what comes out against
 //! what the papers say, and writes a page with figures.
 
+mod connectome;
 mod dimension;
 mod flatness;
 mod sharpness;
@@ -12,7 +13,7 @@ use crate::machine::Machine;
 use crate::output::{Folder, Output};
 use crate::report::Report;
 
-/// Hold the methods against their papers on real digits, and write a report
+/// Hold the methods against their papers on data that are compiled in, and write a report
 ///
 /// Writes report/index.html (another folder with --out) with a table of claims, each with its source,
 /// what is expected, what came out and whether it holds, and figures as SVG; report.json holds the
@@ -20,7 +21,7 @@ use crate::report::Report;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Methods to run; all of them by default
-    #[arg(value_name = "METHOD", value_parser = ["dimension", "flatness"])]
+    #[arg(value_name = "METHOD", value_parser = ["flatness", "dimension", "connectome"])]
     methods: Vec<String>,
     /// The sheets' tables as they stand: some ten times the work. Finished trainings are kept in the
     /// folder, in runs, and not repeated
@@ -65,6 +66,9 @@ pub fn run(arguments: &Arguments, isa: Isa, output: &Output) -> Result<Verdict, 
     }
     if wanted("dimension") {
         sections.push(dimension::section(size, arguments.seed, output)?);
+    }
+    if wanted("connectome") {
+        sections.push(connectome::section(size, arguments.seed, output)?);
     }
     let mut provenance = vec![("command".to_owned(), command(arguments))];
     provenance.extend(Machine::this(isa).lines());

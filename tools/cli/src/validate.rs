@@ -7,6 +7,7 @@
 
 mod checks;
 mod compare;
+pub mod connectome;
 pub mod dimension;
 pub mod flatness;
 mod krylov_file;
@@ -44,6 +45,8 @@ enum Method {
     Flatness(Files),
     /// Neighbours, estimates of dimension, spectra, distances along graphs, layers, noise on weights
     Dimension(Files),
+    /// Laplacians of voxels, minimisers and factors of tracing data, cross-validation, regions
+    Connectome(Files),
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,7 +54,8 @@ struct Files {
     /// Reference files (.npz)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Read them as this case, such as mlp_tanh_mse, whatever arrays they hold
+    /// Read them as this case, the name of a reference file such as mlp_tanh_mse or p1_small, whatever
+    /// arrays they hold
     #[arg(long = "as", value_name = "CASE")]
     case: Option<String>,
 }
@@ -64,6 +68,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Failure> {
     let (layouts, Files { files, case }) = match &arguments.method {
         Method::Flatness(files) => (flatness::LAYOUTS, files),
         Method::Dimension(files) => (dimension::LAYOUTS, files),
+        Method::Connectome(files) => (connectome::LAYOUTS, files),
     };
     let progress = Progress::new(output, "validating", files.len() as u64);
     let mut lines = String::new();

@@ -56,15 +56,53 @@ fn the_report_is_written_and_the_exit_code_is_its_verdict() {
 }
 
 #[test]
+fn connectomes_are_reproduced_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = reproduce(folder.path(), &["connectome"]);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sections = report["sections"].as_array().unwrap();
+    assert_eq!((sections.len(), &sections[0]["method"]), (1, &"connectome".into()));
+    let claims = sections[0]["claims"].as_array().unwrap();
+    let fails = claims.iter().any(|claim| claim["holds"] == false);
+    assert_eq!(output.status.code(), Some(i32::from(fails)));
+    // Whatever the size of the problems.
+    for what in [
+        "is solved to its optimum",
+        "greedy correction lowers the objective",
+        "predicts left-out experiments better",
+        "Cross-validation chooses",
+        "solved to its certificate",
+    ] {
+        let claim = claims.iter().find(|c| c["what"].as_str().unwrap().contains(what)).unwrap();
+        assert_eq!(claim["holds"], true, "{claim}");
+    }
+    let plates = sections[0]["plates"].as_array().unwrap();
+    assert_eq!(plates.len(), 9);
+    for plate in plates {
+        let name = format!("{}.svg", plate["name"].as_str().unwrap());
+        let svg = std::fs::read_to_string(folder.path().join(&name)).unwrap();
+        assert!(svg.starts_with("<svg") && !svg.contains("no finite data"), "{name}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_numbers_on_any_number_of_threads() {
     let claims = |threads: &str| {
         let folder = tempfile::tempdir().unwrap();
         let output = reproduce(folder.path(), &["--threads", threads]);
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        let pictures =
-            ["sharpness-loss", "sharpness-density", "flatness-tanh-mls", "flatness-curves"]
-                .map(|name| std::fs::read(folder.path().join(format!("{name}.svg"))).unwrap());
-        let claims = [0, 1, 2].map(|section| report["sections"][section]["claims"].clone());
+        let pictures = [
+            "sharpness-loss",
+            "sharpness-density",
+            "flatness-tanh-mls",
+            "flatness-curves",
+            "connectome-fit",
+            "connectome-greedy",
+        ]
+        .map(|name| std::fs::read(folder.path().join(format!("{name}.svg"))).unwrap());
+        let claims = [0, 1, 2, 3].map(|section| report["sections"][section]["claims"].clone());
+        assert!(claims.iter().all(|claims| claims.as_array().is_some_and(|c| !c.is_empty())));
         (claims, pictures)
     };
     assert_eq!(claims("1"), claims("3"));
