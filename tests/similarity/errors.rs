@@ -350,6 +350,8 @@ fn resampling_and_depth() {
     let sparse = Mat::from_fn(5, 9, |i, j| if i == 2 && j > 1 { 0.0 } else { x[(i, j)] });
     let draws = UnitResampling::new(4, 30).seed(5).run(ssm, sparse.as_ref(), &a).unwrap();
     assert!(draws.redrawn > 0 && draws.units.iter().all(|units| units[0] < 2));
+    let rsms = UnitResampling::new(4, 30).seed(5).rsms(sparse.as_ref()).unwrap();
+    assert_eq!(ssm.score(&rsms[7], &a).unwrap(), draws.scores[7]);
     let still = Mat::from_fn(5, 9, |i, j| if i == 2 { 0.0 } else { x[(i, j)] });
     let none = text(UnitResampling::new(4, 1).run(ssm, still.as_ref(), &a));
     assert_eq!(

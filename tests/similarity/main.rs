@@ -2,14 +2,17 @@
 
 mod errors;
 mod golden;
+mod golden_inference;
 mod identities;
 #[path = "../npz/mod.rs"]
 mod npz;
+mod numerics;
 mod populations;
+mod resampling;
 
 use faer::Mat;
 use hesse::random::Stream;
-use hesse::similarity::Pairwise;
+use hesse::similarity::{Comparator, Pairwise, RowVariance};
 use npz::Arrays;
 
 /// The arrays of a golden file.
@@ -91,3 +94,55 @@ fn text<T>(result: hesse::Result<T>) -> String {
         Err(error) => error.to_string(),
     }
 }
+
+/// Every comparator: first the inner products, then those that need no whole table.
+const COMPARATORS: [Comparator; 9] = [
+    Comparator::Spearman,
+    Comparator::Pearson,
+    Comparator::Cosine,
+    Comparator::RhoA,
+    Comparator::TauA,
+    Comparator::TauB,
+    Comparator::WhitenedCosine,
+    Comparator::WhitenedPearson,
+    Comparator::Bures,
+];
+
+fn close(got: f64, want: f64, tolerance: f64, what: &str) {
+    assert!((got - want).abs() <= tolerance, "{what}: got {got}, want {want}");
+}
+
+fn all_close(got: &[f64], want: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    got.iter().zip(want).for_each(|(got, want)| close(*got, *want, tolerance, what));
+}
+
+/// Responses of n stimuli that share three directions.
+fn related(n: usize, p: usize, q: usize, seed: u64) -> (Mat<f64>, Mat<f64>) {
+    let latent = normals(n, 3, seed);
+    let mix = |units: usize, seed: u64| {
+        let (weights, noise) = (normals(3, units, seed), normals(n, units, seed + 1));
+        Mat::from_fn(n, units, |i, j| {
+            (0..3).map(|k| latent[(i, k)] * weights[(k, j)]).sum::<f64>() + 0.8 * noise[(i, j)]
+        })
+    };
+    (mix(p, seed + 10), mix(q, seed + 20))
+}
+
+/// An orthogonal p × p matrix: a product of reflections.
+fn rotation(p: usize, seed: u64) -> Mat<f64> {
+    let mut q = Mat::<f64>::identity(p, p);
+    for k in 0..p as u64 {
+        let v = normals(p, 1, seed + 100 * k);
+        let norm = v.squared_norm_l2();
+        let dots: Vec<f64> =
+            (0..p).map(|j| (0..p).map(|i| q[(i, j)] * v[(i, 0)]).sum::<f64>()).collect();
+        for j in 0..p {
+            (0..p).for_each(|i| q[(i, j)] -= 2.0 * v[(i, 0)] * dots[j] / norm);
+        }
+    }
+    q
+}
+
+/// What the authors' code adds to standard deviations.
+const FLOOR: RowVariance = RowVariance::Floor(1e-7);

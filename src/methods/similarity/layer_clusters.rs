@@ -18,7 +18,8 @@ pub struct ClusterDepth {
     pub means: Vec<f64>,
     /// Mean index of the groups, weighted by the means; NaN where they sum to 0.
     pub depth: f64,
-    /// (1 − mean²/mean of squares)/(1 − 1/groups): 0 for equal means, 1 for one group alone.
+    /// (1 − mean²/mean of squares)/(1 − 1/groups): 0 for equal means, 1 where
+    /// one group has all; NaN for a single group.
     pub selectivity: f64,
 }
 

@@ -22,7 +22,7 @@ impl PairScores {
             Comparator::Spearman | Comparator::RhoA => {
                 let sample = SortedSample::new("table", table)?;
                 let mut scores = vec![[0.0]; table.len()];
-                sample.scores(&vec![[1.0]; table.len()], &mut scores);
+                sample.scores(&vec![[1.0]; table.len()], &mut scores)?;
                 scores.into_iter().map(|[score]| score).collect()
             }
             Comparator::Pearson => deviations(table),

@@ -80,7 +80,7 @@ impl Ssm {
             comparator if comparator.is_inner_product() => {
                 let (a, b) =
                     (WeightedTable::new(comparator, &a)?, WeightedTable::new(comparator, &b)?);
-                let (a, b) = (a.scores(&weights), b.scores(&weights));
+                let (a, b) = (a.scores(&weights)?, b.scores(&weights)?);
                 weighted_score(comparator, &weights, &a, &b)[0].ok_or_else(degenerate)
             }
             _ => Err(Error::not_applicable(
@@ -138,11 +138,11 @@ impl WeightedTable {
     }
 
     /// What is multiplied and summed under `L` choices of weights side by side.
-    pub fn scores<const L: usize>(&self, weights: &[[f64; L]]) -> Vec<[f64; L]> {
-        match self {
+    pub fn scores<const L: usize>(&self, weights: &[[f64; L]]) -> Result<Vec<[f64; L]>> {
+        Ok(match self {
             Self::Ranks(sample) => {
                 let mut scores = vec![[0.0; L]; weights.len()];
-                sample.scores(weights, &mut scores);
+                sample.scores(weights, &mut scores)?;
                 scores
             }
             Self::Raw(values) => values.iter().map(|&v| [v; L]).collect(),
@@ -158,7 +158,7 @@ impl WeightedTable {
                 (0..L).for_each(|l| means[l] = sums[l] / totals[l]);
                 values.iter().map(|&v| means.map(|mean| v - mean)).collect()
             }
-        }
+        })
     }
 }
 

@@ -159,11 +159,12 @@ impl Ssm {
         let groups = parallel::shards(samples.len(), LANES);
         let scores = parallel::map(groups.len(), |g| {
             let weights = pair_weights(n, &samples[groups[g].clone()]);
-            let of_left: Vec<_> = lefts.iter().map(|table| table.scores(&weights)).collect();
+            let of_left =
+                lefts.iter().map(|table| table.scores(&weights)).collect::<Result<Vec<_>>>()?;
             let width = groups[g].len();
             let mut scores = vec![vec![0.0; lefts.len() * rights.len()]; width];
             for (r, table) in rights.iter().enumerate() {
-                let of_right = table.scores(&weights);
+                let of_right = table.scores(&weights)?;
                 for (l, of_left) in of_left.iter().enumerate() {
                     let found = weighted_score(self.comparator, &weights, of_left, &of_right);
                     for (scores, score) in scores.iter_mut().zip(found) {

@@ -80,6 +80,25 @@ impl UnitResampling {
     /// As [`Rsm::pearson`] and [`Ssm::score`]; [`Error::Range`] for a size outside 2 to p (with
     /// replacement: 2 or more), no draws, or 1000 draws in a row with a stimulus without variance.
     pub fn run<T: Real>(&self, ssm: Ssm, x: MatRef<'_, T>, target: &Rsm) -> Result<UnitDraws> {
+        let draws = self.draws(x)?;
+        let score = |d: usize| ssm.score(&draws[d].0, target);
+        let scores = parallel::map(draws.len(), score).into_iter().collect::<Result<_>>()?;
+        let redrawn = draws.iter().map(|draw| draw.2).sum();
+        let units = draws.into_iter().map(|(_, units, _)| units).collect();
+        Ok(UnitDraws { scores, units, redrawn })
+    }
+
+    /// The Pearson RSM of each subset: as areas of [`PseudoDepth`](super::PseudoDepth) they show how
+    /// depths depend on the units that were recorded.
+    ///
+    /// # Errors
+    /// As [`UnitResampling::run`].
+    pub fn rsms<T: Real>(&self, x: MatRef<'_, T>) -> Result<Vec<Rsm>> {
+        Ok(self.draws(x)?.into_iter().map(|(rsm, _, _)| rsm).collect())
+    }
+
+    /// RSM, units and attempts of every draw.
+    fn draws<T: Real>(&self, x: MatRef<'_, T>) -> Result<Vec<(Rsm, Vec<usize>, usize)>> {
         let (_, p) = check("x", x)?;
         let largest = if self.replacement { usize::MAX } else { p };
         if self.size < 2 || self.size > largest {
@@ -98,15 +117,12 @@ impl UnitResampling {
                     continue;
                 }
                 let rsm = Rsm::of_units(x, &units, RsmKind::Pearson, RowVariance::Error)?;
-                return Ok((ssm.score(&rsm, target)?, units, attempt as usize));
+                return Ok((rsm, units, attempt as usize));
             }
             let what = format!("draw {d} of {} units", self.size);
             Err(Error::range(what, "variance of every stimulus", "none in 1000 attempts"))
         };
-        let draws = parallel::map(self.draws, draw).into_iter().collect::<Result<Vec<_>>>()?;
-        let redrawn = draws.iter().map(|draw| draw.2).sum();
-        let (scores, units) = draws.into_iter().map(|(score, units, _)| (score, units)).unzip();
-        Ok(UnitDraws { scores, units, redrawn })
+        parallel::map(self.draws, draw).into_iter().collect()
     }
 
     fn units(&self, stream: Stream, p: usize) -> Vec<usize> {

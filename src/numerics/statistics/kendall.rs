@@ -44,13 +44,13 @@ impl Kendall {
             return Err(Error::range("values", "at least 2", x.len()));
         }
         // Ranks of y without gaps, which keep its ties, in the order of x.
-        let mut y_groups = 0;
-        let mut dense = vec![0_u32; y.len()];
+        let mut dense = vec![0; y.len()];
         let mut ties_y = 0;
-        for group in sorted_order("y", y)?.chunk_by(|&i, &j| y[i as usize] == y[j as usize]) {
-            group.iter().for_each(|&i| dense[i as usize] = y_groups);
+        let by_y = sorted_order("y", y)?;
+        let groups = by_y.chunk_by(|&i, &j| y[i as usize] == y[j as usize]);
+        for (rank, group) in (0_u32..).zip(groups) {
+            group.iter().for_each(|&i| dense[i as usize] = rank);
             ties_y += pairs_of(group.len());
-            y_groups += 1;
         }
         let order = sorted_order("x", x)?;
         let mut sequence: Vec<u32> = order.iter().map(|&i| dense[i as usize]).collect();

@@ -1,7 +1,7 @@
 //! Ranks of samples that occur several times or not at all, without sorting again.
 
 use super::sorted_order::sorted_order;
-use crate::Result;
+use crate::{Error, Result};
 
 /// A sample sorted once, of which every choice of weights has its ranks in one pass.
 ///
@@ -26,8 +26,7 @@ impl SortedSample {
     /// Sorts the values. O(n); 8 bytes a value or less are kept.
     ///
     /// # Errors
-    /// [`Error::NonFinite`](crate::Error::NonFinite) for NaN, which has no rank; `what` names the
-    /// sample.
+    /// [`Error::NonFinite`] for NaN, which has no rank; `what` names the sample.
     pub fn new(what: &str, values: &[f64]) -> Result<Self> {
         let order = sorted_order(what, values)?;
         let mut ends = Vec::new();
@@ -63,11 +62,19 @@ impl SortedSample {
     ///
     /// O(n L), one pass over scattered rows of `L` numbers.
     ///
-    /// # Panics
-    /// If a slice has another length than the sample.
-    pub fn scores<const L: usize>(&self, weights: &[[f64; L]], scores: &mut [[f64; L]]) {
-        assert_eq!(weights.len(), self.len(), "weights of a sorted sample");
-        assert_eq!(scores.len(), self.len(), "scores of a sorted sample");
+    /// # Errors
+    /// [`Error::Shape`] for slices of another length than the sample.
+    pub fn scores<const L: usize>(
+        &self,
+        weights: &[[f64; L]],
+        scores: &mut [[f64; L]],
+    ) -> Result<()> {
+        for (what, length) in [("weights: length", weights.len()), ("scores: length", scores.len())]
+        {
+            if length != self.len() {
+                return Err(Error::shape(what, self.len(), length));
+            }
+        }
         let mut total = [0.0; L];
         for weight in weights {
             add(&mut total, weight);
@@ -83,6 +90,7 @@ impl SortedSample {
             add(&mut below, &group);
             first = end as usize;
         }
+        Ok(())
     }
 }
 
@@ -103,7 +111,9 @@ mod tests {
         let weights: Vec<[f64; 3]> =
             (0..200).map(|i| [1.0, f64::from((i * 7) % 4), f64::from(i % 2)]).collect();
         let mut scores = vec![[f64::NAN; 3]; 200];
-        sample.scores(&weights, &mut scores);
+        sample.scores(&weights, &mut scores).unwrap();
+        let error = sample.scores(&weights[1..], &mut scores).unwrap_err().to_string();
+        assert_eq!(error, "weights: length: expected 200, got 199");
         for l in 0..3 {
             let copies: Vec<usize> =
                 (0..200).flat_map(|k| std::iter::repeat_n(k, weights[k][l] as usize)).collect();
