@@ -374,7 +374,8 @@ fn resampling_and_depth() {
     let want = "largest score of a curve: expected one above the null level 0.9, got 0.2";
     assert_eq!(mass, want);
     assert_eq!(text(Refine::Argmax.depth(&[])), "layers: expected at least one, got none");
-    let report = depth.bootstrap(10, 1).run(&[a.clone(), b.clone()], &[b.clone()]).unwrap();
+    let report =
+        depth.bootstrap(10, 1).run(&[a.clone(), b.clone()], std::slice::from_ref(&b)).unwrap();
     let draws = report.draws.unwrap();
     assert_eq!(text(draws.interval(1, 0.9)), "area: expected below 1, got 1");
     assert_eq!(text(draws.not_below_best(0, 0.0)), confidence.replace("got 1", "got 0"));
