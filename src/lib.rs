@@ -11,6 +11,7 @@
 //! | [`neighbors`] | exact nearest neighbours, their graphs and geodesics |
 //! | [`parallel`] | work in fixed shards, results in a fixed order: the same bits for any number of threads |
 //! | [`optimize`] | minima: gradient descent and its kin, nonnegative least squares, L-BFGS-B over boxes |
+//! | [`similarity`] | how alike two representations of the same stimuli are |
 //! | [`statistics`] | ranks and correlations with their intervals, spectra of covariances, participation ratios |
 //! | [`Error`] | what is wrong with an input: the thing, what was expected, what came |
 //! | [`Isa`], [`Real`] | the instruction set of the kernels, and the two storage types |
@@ -40,7 +41,7 @@ mod tasks;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
-pub use methods::{connectome, dimension, flatness};
+pub use methods::{connectome, dimension, flatness, similarity};
 pub use numerics::{krylov, neighbors, optimize, parallel, random, statistics};
 pub use tasks::tracing_toys;
 

@@ -3,3 +3,4 @@
 pub mod connectome; // connectivity between voxels from tracing experiments
 pub mod dimension; // how many dimensions points occupy
 pub mod flatness; // sharpness of the loss and compression of representations
+pub mod similarity; // how alike two representations of the same stimuli are

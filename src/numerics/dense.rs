@@ -2,15 +2,18 @@
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
 use faer::linalg::evd::{
     ComputeEigenvectors, self_adjoint_evd_scratch, tridiagonal_self_adjoint_evd,
 };
+use faer::linalg::matmul::triangular::{BlockStructure, matmul as matmul_structured};
 use faer::linalg::qr::no_pivoting::factor::{
     qr_in_place, qr_in_place_scratch, recommended_block_size,
 };
 use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
+use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::linalg::{evd::self_adjoint_evd, triangular_inverse};
-use faer::{Mat, MatMut, MatRef, Par};
+use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 use hesse_kernels::level1;
 
@@ -177,10 +180,98 @@ pub(crate) fn square_svd(a: MatRef<'_, f64>, vectors: bool) -> Result<SquareSvd>
         MemStack::new(&mut MemBuffer::new(scratch)),
         Default::default(),
     )
-    .map_err(|_| {
-        Error::range("singular values", "convergence of the QR algorithm", format!("none at {k}"))
-    })?;
+    .map_err(|_| no_svd(k))?;
     Ok(SquareSvd { values: values.column_vector().iter().copied().collect(), left, right })
+}
+
+/// The lower triangle of C ← C + A Aᵀ for A of n × k; n² k flops, half of a full product.
+pub(crate) fn add_gram_lower(c: &mut Mat<f64>, a: MatRef<'_, f64>) {
+    matmul_structured(
+        c.as_mut(),
+        BlockStructure::TriangularLower,
+        Accum::Add,
+        a,
+        BlockStructure::Rectangular,
+        a.transpose(),
+        BlockStructure::Rectangular,
+        1.0,
+        Par::Seq,
+    );
+}
+
+/// Lower triangular L with L Lᵀ = A, of a symmetric matrix of which the lower triangle is read;
+/// `None` unless A is positive definite. n³/3 flops.
+pub(crate) fn cholesky_lower(a: MatRef<'_, f64>) -> Option<Mat<f64>> {
+    let n = a.nrows();
+    let mut l = Mat::from_fn(n, n, |i, j| if i >= j { a[(i, j)] } else { 0.0 });
+    let scratch = cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default());
+    cholesky_in_place(
+        l.as_mut(),
+        Default::default(),
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Default::default(),
+    )
+    .ok()?;
+    let definite = (0..n).all(|i| l[(i, i)] > 0.0 && l[(i, i)].is_finite());
+    definite.then(|| Mat::from_fn(n, n, |i, j| if i >= j { l[(i, j)] } else { 0.0 }))
+}
+
+/// B ← L⁻¹ B for a lower triangular L with non-zero diagonal.
+pub(crate) fn solve_lower(l: MatRef<'_, f64>, b: MatMut<'_, f64>) {
+    solve_lower_triangular_in_place(l, b, Par::Seq);
+}
+
+/// A = U diag(s) Vᵀ of any shape, s descending, with min(m, n) columns of U and V.
+pub(crate) struct ThinSvd {
+    pub values: Vec<f64>,
+    pub left: Mat<f64>,
+    pub right: Mat<f64>,
+}
+
+/// The thin SVD of a matrix with finite elements.
+pub(crate) fn thin_svd(a: MatRef<'_, f64>) -> Result<ThinSvd> {
+    let (m, n) = a.shape();
+    let k = m.min(n);
+    let mut values = Diag::<f64>::zeros(k);
+    let (mut left, mut right) = (Mat::<f64>::zeros(m, k), Mat::<f64>::zeros(n, k));
+    let thin = ComputeSvdVectors::Thin;
+    let scratch = svd_scratch::<f64>(m, n, thin, thin, Par::Seq, Default::default());
+    svd(
+        a,
+        values.as_mut(),
+        Some(left.as_mut()),
+        Some(right.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Default::default(),
+    )
+    .map_err(|_| no_svd(k))?;
+    Ok(ThinSvd { values: values.column_vector().iter().copied().collect(), left, right })
+}
+
+/// The singular values, descending, of a matrix of any shape with finite elements.
+pub(crate) fn singular_values(a: MatRef<'_, f64>) -> Result<Vec<f64>> {
+    let (m, n) = a.shape();
+    let mut values = Diag::<f64>::zeros(m.min(n));
+    let none = ComputeSvdVectors::No;
+    let scratch = svd_scratch::<f64>(m, n, none, none, Par::Seq, Default::default());
+    svd(
+        a,
+        values.as_mut(),
+        None,
+        None,
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Default::default(),
+    )
+    .map_err(|_| no_svd(m.min(n)))?;
+    Ok(values.column_vector().iter().copied().collect())
+}
+
+fn no_svd(size: usize) -> Error {
+    let got = format!("none at {size}");
+    Error::range("singular values", "convergence of the QR algorithm", got)
 }
 
 /// (A + Aᵀ)/2.
@@ -230,6 +321,42 @@ mod tests {
             }
         }
         assert_eq!(singular_values_of_columns(&mut [0.0; 6], 2).unwrap(), [0.0; 2]);
+    }
+
+    #[test]
+    fn triangles_and_thin_svds_rebuild_their_matrices() {
+        for (m, n) in [(1, 1), (7, 3), (3, 7), (40, 33)] {
+            let a = Mat::from_fn(m, n, |i, j| ((i * 7 + j * 13) % 11) as f64 - 5.0);
+            let mut gram = Mat::full(m, m, 2.0);
+            add_gram_lower(&mut gram, a.as_ref());
+            let svd = thin_svd(a.as_ref()).unwrap();
+            let bound = 1e-14 * (m + n) as f64 * 25.0;
+            for i in 0..m {
+                for j in 0..m {
+                    let dot: f64 = (0..n).map(|l| a[(i, l)] * a[(j, l)]).sum();
+                    assert_eq!(gram[(i, j)], 2.0 + if i >= j { dot } else { 0.0 });
+                }
+                for j in 0..n {
+                    let term = |l: usize| svd.left[(i, l)] * svd.values[l] * svd.right[(j, l)];
+                    let rebuilt: f64 = (0..m.min(n)).map(term).sum();
+                    assert!((rebuilt - a[(i, j)]).abs() <= bound, "{m} {n}");
+                }
+            }
+            let values = singular_values(a.as_ref()).unwrap();
+            assert!(values.iter().zip(&svd.values).all(|(a, b)| (a - b).abs() <= bound));
+        }
+        let a = Mat::from_fn(6, 6, |i, j| if i == j { 6.0 } else { 1.0 / (1 + i + j) as f64 });
+        let l = cholesky_lower(a.as_ref()).unwrap();
+        let mut x = a.clone();
+        solve_lower(l.as_ref(), x.as_mut());
+        for i in 0..6 {
+            for j in 0..6 {
+                // L⁻¹ A = Lᵀ.
+                assert!((x[(i, j)] - l[(j, i)]).abs() < 1e-14);
+            }
+        }
+        let indefinite = Mat::from_fn(2, 2, |i, j| if i == j { 1.0 } else { 2.0 });
+        assert!(cholesky_lower(indefinite.as_ref()).is_none());
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(super) fn check<T: Real>(x: MatRef<'_, T>) -> Result<(usize, usize)> {
 }
 
 /// The smallest power of two above x, within what its square and that of its inverse can express.
-pub(super) fn power_above(x: f64) -> f64 {
+pub(crate) fn power_above(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { libm::ldexp(1.0, libm::frexp(x).1.clamp(-500, 1023)) }
 }
 

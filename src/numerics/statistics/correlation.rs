@@ -112,7 +112,7 @@ fn coefficient(x: &[f64], y: &[f64]) -> f64 {
 }
 
 /// xᵢ − x̄ in units in which the largest is near 1; exactly zero if all are equal.
-fn deviations(x: &[f64]) -> Vec<f64> {
+pub(crate) fn deviations(x: &[f64]) -> Vec<f64> {
     let size = |x: &[f64]| x.iter().fold(0.0, |a: f64, v| if v.abs() > a { v.abs() } else { a });
     // In units in which no difference of two of them overflows and none loses bits below the
     // smallest normal number.

@@ -1,12 +1,13 @@
 //! Ranks of samples.
 
-use crate::{Error, Result};
+use super::sorted_order::sorted_order;
+use crate::Result;
 
 /// Ranks of `values` from 1 for the smallest; equal values share the mean of the ranks that they
 /// take up together.
 ///
 /// Every rank is a whole number or a half, exact up to 2⁵² values. Infinities are values like
-/// others, and −0 equals 0. O(n log n).
+/// others, and −0 equals 0. O(n).
 ///
 /// ```
 /// use hesse::statistics::average_ranks;
@@ -15,19 +16,14 @@ use crate::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// [`Error::NonFinite`] for NaN, which has no rank; `what` names the sample.
+/// [`Error::NonFinite`](crate::Error::NonFinite) for NaN, which has no rank; `what` names the sample.
 pub fn average_ranks(what: &str, values: &[f64]) -> Result<Vec<f64>> {
-    if let Some(index) = values.iter().position(|v| v.is_nan()) {
-        return Err(Error::NonFinite { what: what.to_owned(), index, value: values[index] });
-    }
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    // Without NaN the order is total but for −0 and 0, which the ties below put together.
-    order.sort_unstable_by(|&i, &j| values[i].total_cmp(&values[j]));
+    let order = sorted_order(what, values)?;
     let mut ranks = vec![0.0; values.len()];
     let mut first = 0;
-    for group in order.chunk_by(|&i, &j| values[i] == values[j]) {
+    for group in order.chunk_by(|&i, &j| values[i as usize] == values[j as usize]) {
         let mean = first as f64 + 0.5 * (group.len() + 1) as f64;
-        group.iter().for_each(|&i| ranks[i] = mean);
+        group.iter().for_each(|&i| ranks[i as usize] = mean);
         first += group.len();
     }
     Ok(ranks)
