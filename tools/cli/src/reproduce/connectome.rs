@@ -109,7 +109,7 @@ pub fn section(size: Size, seed: u64, output: &Output) -> Result<Section, Failur
     step("low rank");
     let low_rank = low_rank::LowRank::of(&toy, &solved, &sizes)?;
     step("regions, λ");
-    let baselines = baselines::Baselines::of()?;
+    let baselines = baselines::Baselines::of(sizes.references)?;
     step("solvers");
     let solvers = solvers::Solvers::of(&sizes, seed)?;
     drop(bar);
