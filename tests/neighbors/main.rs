@@ -3,6 +3,7 @@
 mod geodesics;
 mod golden;
 mod inputs;
+mod pairs_and_trees;
 mod properties;
 
 #[path = "../npz/mod.rs"]

@@ -108,7 +108,7 @@ impl FisherSeparability {
             let got = format!("{:?}", self.alphas);
             return Err(Error::range("thresholds", "ascending between 0 and 1", got));
         }
-        if !(self.condition >= 1.0) {
+        if self.condition.is_nan() || self.condition < 1.0 {
             return Err(Error::range("condition", "1 or more", self.condition));
         }
         let points = cloud.points(Estimator::name(self))?;

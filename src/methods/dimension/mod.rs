@@ -6,7 +6,7 @@
 //! neighbours, in which T_j(i) is the distance from point i to its j-th neighbour. Those that read
 //! distances alone take a table too. None depends on the unit of distances.
 //!
-//! | Name for [`estimator`] | Type | Reads | At each point |
+//! | Name for [`estimator()`] | Type | Reads | At each point |
 //! |---|---|---|---|
 //! | `two_nn` | [`TwoNn`] | T₂/T₁ | |
 //! | `gride` | [`Gride`] | T_n₂/T_n₁, any scale | |

@@ -100,7 +100,7 @@ impl SpanningTreeGrowth {
             xy += (x - mean.0) * (y - mean.1);
         }
         let slope = xy / xx;
-        if !(slope < 1.0) {
+        if slope.is_nan() || slope >= 1.0 {
             return Err(not_estimable(format!("a growth with the power {slope} of the number")));
         }
         let rest: f64 = all.iter().map(|(x, y)| (y - mean.1 - slope * (x - mean.0)).powi(2)).sum();

@@ -109,23 +109,33 @@ fn tight(at: &mut Neighbourhood<'_>, least: f64) -> f64 {
     let u = &at.distances;
     let r = u[k - 1];
     let (mut pairs, mut dropped) = (Logarithms::default(), 0_usize);
+    let squares: Vec<f64> = u.iter().map(|u| u * u).collect();
+    let mut measured = vec![(0.0, 0.0); k];
     for i in 0..k {
-        let (ui, room) = (u[i] * u[i], (r - u[i]) * (r + u[i]));
-        for j in (0..k).filter(|j| *j != i) {
-            let v2 = at.gram[i * k + j];
-            let uj = u[j] * u[j];
-            let (s, t) = if u[i] == 0.0 {
-                (u[j], u[j])
-            } else if u[j] == 0.0 {
+        let row = &at.gram[i * k..(i + 1) * k];
+        let (ui, room) = (squares[i], (r - u[i]) * (r + u[i]));
+        for ((to, &v2), &uj) in measured.iter_mut().zip(row).zip(&squares) {
+            let z2 = 2.0 * ui + 2.0 * uj - v2;
+            *to = (brought(r, room, v2, ui - uj), brought(r, room, z2, ui - uj));
+        }
+        if u[0] == 0.0 {
+            // Copies of the point measure, and are measured, from its place.
+            for ((to, v2), &uj) in measured.iter_mut().zip(row).zip(u) {
                 let v = v2.sqrt();
-                (r * v / (r + v), r * v / (r + v))
-            } else {
-                let z2 = 2.0 * ui + 2.0 * uj - v2;
-                (brought(r, room, v2, ui - uj), brought(r, room, z2, ui - uj))
-            };
+                if u[i] == 0.0 {
+                    *to = (uj, uj);
+                } else if uj == 0.0 {
+                    *to = (r * v / (r + v), r * v / (r + v));
+                }
+            }
+        }
+        for (j, (&(s, t), v2)) in measured.iter().zip(row).enumerate() {
+            if j == i {
+                continue;
+            }
             // NaN, of two copies, is dropped too.
-            if v2 > 0.0 && s >= least && t >= least {
-                pairs.add(s / r * (t / r));
+            if *v2 > 0.0 && s >= least && t >= least {
+                pairs.add(s * t / (r * r));
             } else {
                 dropped += 1;
             }
@@ -147,11 +157,15 @@ fn tight(at: &mut Neighbourhood<'_>, least: f64) -> f64 {
 }
 
 /// s for the square of w, `room` = r² − uᵢ² and `lead` = uᵢ² − uⱼ². Written so that nothing cancels
-/// for c > 0, where it also holds for uᵢ = r.
+/// for c > 0, where it also holds for uᵢ = r. Without branches.
+#[inline(always)]
 fn brought(r: f64, room: f64, w2: f64, lead: f64) -> f64 {
     let c = lead + w2;
     let root = (c * c + 4.0 * w2 * room).sqrt();
-    if c > 0.0 { 2.0 * r * w2 / (root + c) } else { r * (root - c) / (2.0 * room) }
+    let ahead = c > 0.0;
+    let above = if ahead { 2.0 * w2 } else { root - c };
+    let below = if ahead { root + c } else { 2.0 * room };
+    r * above / below
 }
 
 /// Σ ln of numbers in (0, 2), by their product.

@@ -27,7 +27,7 @@ use crate::{Error, Isa, Real, Result};
 /// # Ok::<(), hesse::Error>(())
 /// ```
 pub fn pairs_within<T: Real>(x: MatRef<'_, T>, radii: &[f64]) -> Result<Vec<u64>> {
-    if let Some(bad) = radii.iter().find(|r| !(**r >= 0.0)) {
+    if let Some(bad) = radii.iter().find(|r| r.is_nan() || **r < 0.0) {
         return Err(Error::range("radius", "0 or more", bad));
     }
     let mut rows = Rows::new("x", x)?;
@@ -104,7 +104,7 @@ impl<T: Real> Count<'_, T> {
             if possible > inside {
                 for (j, (value, shift)) in row.iter().zip(shifts).enumerate() {
                     let value = (*value + *shift).to_f64();
-                    let open = value < far && !(value < near);
+                    let open = (near..far).contains(&value);
                     inside += u64::from(open && self.distance(i, first + j) < *radius);
                 }
             }
