@@ -33,7 +33,7 @@ pub(super) fn write(folder: &Folder, summary: &Summary) -> Result<(), Failure> {
             "graph_distances" => layer.graph_range.map(|[low, high]| (l as f64, low, high)),
             _ => {
                 let (value, error) = (value[l], 2.0 * error[l]);
-                error.is_finite().then(|| (l as f64, value - error, value + error))
+                error.is_finite().then_some((l as f64, value - error, value + error))
             }
         });
         figure = figure.band(band.collect::<Vec<_>>());

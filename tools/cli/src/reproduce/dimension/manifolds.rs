@@ -141,7 +141,7 @@ fn sphere(points: usize, d: usize, stream: &Stream) -> Mat<f64> {
     for i in 0..points {
         let point = &normals[i * (d + 1)..(i + 1) * (d + 1)];
         let norm = point.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let mut row = vec![0.0; SPACE];
+        let mut row = [0.0; SPACE];
         row.iter_mut().zip(point).for_each(|(r, x)| *r = x / norm);
         for mirror in mirrors.chunks_exact(SPACE) {
             let square: f64 = mirror.iter().map(|m| m * m).sum();

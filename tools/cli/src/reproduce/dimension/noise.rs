@@ -26,10 +26,9 @@ const STEPS: u64 = 60;
 pub(super) struct Noise {
     /// Stochastic, frozen readout, full batch.
     descents: [Vec<DescentLook>; 3],
-    /// τ, the predicted participation ratio, that of the minimum found.
-    sweep: Vec<(f64, f64, f64)>,
+    sweep: Minima,
     /// Predicted ratio on a fine grid of τ.
-    law: Vec<(f64, f64)>,
+    law: Law,
     /// Largest distance of a mean from the theory in its standard errors, entries, descents.
     drawn: (f64, usize, u64),
 }
@@ -208,8 +207,11 @@ impl SmoothObjective<f64> for Averaged<'_> {
 /// τ and a participation ratio.
 type Law = Vec<(f64, f64)>;
 
+/// τ, the predicted participation ratio, that of the minimum found.
+type Minima = Vec<(f64, f64, f64)>;
+
 /// Minima for growing noise, from small random weights.
-fn sweep(seed: u64) -> Result<(Law, Vec<(f64, f64, f64)>), Failure> {
+fn sweep(seed: u64) -> Result<(Law, Minima), Failure> {
     let (d, m, n, samples) = SWEEP;
     let mut z = vec![0.0; samples * (d + m) + d * m + n * (d + m)];
     Stream::new(seed, "noise sweep").normals(0, &mut z);
