@@ -65,6 +65,10 @@ fn clouds_of_a_table_are_those_of_the_points() {
                 error.ends_with(": expected coordinates, got a table alone"),
                 "{name}: {error}"
             );
+        } else if name == "geodesic" {
+            // So few points have too few distances along their graph.
+            let error = text(result);
+            assert!(error.contains("one that these distances determine"), "{error}");
         } else {
             // But for the limit by the number of features.
             assert!(result.unwrap().value > 0.0, "{name}");
@@ -187,8 +191,8 @@ fn small_clouds_have_an_estimate_or_an_error() {
                 Ok(estimate) => assert!(estimate.value.is_finite() && estimate.value > 0.0),
                 Err(error) => assert!(error.to_string().contains("expected"), "{error}"),
             }
-            if name == "line" && !matches!(estimator.name(), "fisher_s" | "mst" | "mada" | "danco")
-            {
+            let elsewhere = ["fisher_s", "mst", "mada", "danco", "geodesic"];
+            if name == "line" && !elsewhere.contains(&estimator.name()) {
                 let value = estimator.run(&cloud).unwrap().value;
                 assert!((0.5..2.0).contains(&value), "{}: {value}", estimator.name());
             }
