@@ -40,8 +40,8 @@ impl CellTypes {
         Err(Error::shape("cell types", units, self.of.len()))
     }
 
-    /// Mean of the weights between each pair of types, in place of each of them; with `gated`, of the
-    /// synapses that exist (weights that are not zero), and zero where there is none.
+    /// Mean of the weights between each pair of types, in place of each of them; with `gated`, of
+    /// the synapses that exist (weights that are not zero), and zero where there is none.
     pub(super) fn means<T: Real>(&self, weights: &[T], gated: bool) -> Vec<T> {
         let n = self.of.len();
         let block = |i: usize, j: usize| self.of[i] * self.count + self.of[j];
@@ -67,8 +67,8 @@ impl CellTypes {
         means
     }
 
-    /// Weights after Dale's law: |w_ij| times the factor of the type of j, the sender (such as 1 for
-    /// excitatory neurons and −2 for inhibitory ones).
+    /// Weights after Dale's law: |w_ij| times the factor of the type of j, the sender (such as 1
+    /// for excitatory neurons and −2 for inhibitory ones).
     ///
     /// # Errors
     /// Weights that are not N × N, another number of factors than types, NaN or infinities.

@@ -13,12 +13,13 @@ impl<T: Real> States<T> {
     /// their exact gradient.
     ///
     /// Cost for the offline rules: 2TB·N(N + inputs) flops for the weights, and 2TB·N² more for
-    /// BPTT, MDGL and ModProp (once for every hop of limited taps). No memory of the size of traces.
+    /// BPTT, MDGL and ModProp (once for every hop of limited taps). No memory of the size of
+    /// traces.
     ///
     /// # Errors
-    /// A rule that does not fit the network: shapes of feedback, weights, types or noise; a rule that
-    /// does not exist for the rate leak; RTRL beyond its memory limit; μ negative or not finite; no
-    /// hop.
+    /// A rule that does not fit the network: shapes of feedback, weights, types or noise; a rule
+    /// that does not exist for the rate leak; RTRL beyond its memory limit; μ negative or not
+    /// finite; no hop.
     pub fn gradient(&self, rule: &Rule<T>) -> Result<Vec<T>> {
         rule.check(&self.rnn, self.samples, self.steps)?;
         let mut gradient = vec![T::ZERO; self.parameters.len()];

@@ -8,12 +8,13 @@ use crate::{Error, Real, Result};
 
 /// Leaky rate units with a linear readout:
 ///
-/// u_t = W h_{t−1} + U x_t + b, h_t by the [`Leak`], s_t = κ s_{t−1} + (1 − κ) h_t, y_t = O s_t + c.
+/// u_t = W h_{t−1} + U x_t + b, h_t by the [`Leak`], s_t = κ s_{t−1} + (1 − κ) h_t, y_t = O s_t +
+/// c.
 ///
 /// Matrices are [post, pre]. Parameters are one vector θ = (W, U, b, O, c), each row-major, named
-/// `layer1.recurrent_weight`, `layer1.input_weight`, `layer1.bias`, `layer2.weight`, `layer2.bias` in
-/// the [`Network`] that [`RateRnn::network`] builds; its [`Objective`](crate::network::Objective) has
-/// the exact loss and all its derivatives.
+/// `layer1.recurrent_weight`, `layer1.input_weight`, `layer1.bias`, `layer2.weight`, `layer2.bias`
+/// in the [`Network`] that [`RateRnn::network`] builds; its
+/// [`Objective`](crate::network::Objective) has the exact loss and all its derivatives.
 #[derive(Clone, Debug)]
 pub struct RateRnn {
     inputs: usize,
@@ -91,8 +92,8 @@ impl RateRnn {
         self.layer(1).map(|_| self)
     }
 
-    /// Whether units have synapses with themselves: without, the diagonal of W counts as zero in every
-    /// pass, every gradient and the Hessian.
+    /// Whether units have synapses with themselves: without, the diagonal of W counts as zero in
+    /// every pass, every gradient and the Hessian.
     #[must_use]
     pub fn autapses(mut self, autapses: bool) -> Self {
         self.autapses = autapses;
@@ -202,7 +203,8 @@ impl RateRnn {
         }
     }
 
-    /// The network over sequences of `steps` steps, whose outputs are y_T, or with `every_step` all.
+    /// The network over sequences of `steps` steps, whose outputs are y_T, or with `every_step`
+    /// all.
     ///
     /// # Errors
     /// No step.

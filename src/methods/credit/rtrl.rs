@@ -9,9 +9,12 @@ use crate::network::layers::Leak;
 use crate::{Isa, Real};
 
 impl<T: Real> States<T> {
-    /// Sample by sample, with M_t = ∂v_t/∂(W, U, b) (∂h_t for the rate leak), N × N(N + inputs + 1):
+    /// Sample by sample, with M_t = ∂v_t/∂(W, U, b) (∂h_t for the rate leak), N × N(N + inputs +
+    /// 1):
     ///
-    /// voltage: M_t = J_t M_{t−1} + diag(1 − a)(I ⊗ z_tᵀ), J_t = diag(a) + diag(1 − a) W diag(φ'_{t−1});
+    /// voltage: M_t = J_t M_{t−1} + diag(1 − a)(I ⊗ z_tᵀ) with
+    /// J_t = diag(a) + diag(1 − a) W diag(φ'_{t−1}),
+    ///
     /// rate: M_t = diag(a) M_{t−1} + diag((1 − a)∘φ'_t)(W M_{t−1} + I ⊗ z_tᵀ),
     ///
     /// z_t = (h_{t−1}, x_t, 1). 2N³(N + inputs + 1) flops a step and sample.

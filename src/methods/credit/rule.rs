@@ -133,10 +133,8 @@ impl<T: Real> Rule<T> {
             return Err(Error::not_applicable(self.name(), "a leak of the voltage", got));
         }
         match self {
-            Rule::ThreeFactor { feedback: Feedback::Fixed(matrix) } => {
-                check_array("feedback", matrix, &[rnn.units(), rnn.outputs()])
-            }
-            Rule::Mdgl { weights } => weights.check(rnn),
+            Rule::ThreeFactor { feedback } => feedback.check(rnn.units(), rnn.outputs()),
+            Rule::Mdgl { weights } => weights.check(rnn.units()),
             Rule::ModProp { mu, weights, propagation } => {
                 if !mu.is_finite() || *mu < 0.0 {
                     return Err(Error::range("modprop: mu", "a finite number of at least 0", mu));
@@ -144,7 +142,7 @@ impl<T: Real> Rule<T> {
                 if *propagation == (Propagation::Taps { hops: Some(0) }) {
                     return Err(Error::range("modprop: hops", "at least 1", 0));
                 }
-                weights.check(rnn)
+                weights.check(rnn.units())
             }
             Rule::Uoro { noise: Noise::Given(noise) } => {
                 check_array("uoro: noise", noise, &[samples, steps, rnn.units()])
@@ -159,7 +157,7 @@ impl<T: Real> Rule<T> {
                 }
                 Ok(())
             }
-            Rule::Bptt | Rule::SnAp1 | Rule::ThreeFactor { .. } | Rule::Uoro { .. } => Ok(()),
+            Rule::Bptt | Rule::SnAp1 | Rule::Uoro { .. } => Ok(()),
         }
     }
 }
@@ -172,15 +170,11 @@ fn check_array<T: Real>(what: &str, array: &[T], shape: &[usize]) -> Result<()> 
 }
 
 impl<T: Real> BackWeights<T> {
-    fn check(&self, rnn: &RateRnn) -> Result<()> {
+    pub(super) fn check(&self, units: usize) -> Result<()> {
         match self {
             BackWeights::Exact => Ok(()),
-            BackWeights::TypeMean(types) | BackWeights::TypeMeanGated(types) => {
-                types.check(rnn.units())
-            }
-            BackWeights::Given(weights) => {
-                check_array("feedback weights", weights, &[rnn.units(), rnn.units()])
-            }
+            BackWeights::TypeMean(types) | BackWeights::TypeMeanGated(types) => types.check(units),
+            BackWeights::Given(weights) => check_array("feedback weights", weights, &[units; 2]),
         }
     }
 
@@ -196,6 +190,13 @@ impl<T: Real> BackWeights<T> {
 }
 
 impl<T: Real> Feedback<T> {
+    pub(super) fn check(&self, units: usize, outputs: usize) -> Result<()> {
+        match self {
+            Feedback::Symmetric => Ok(()),
+            Feedback::Fixed(matrix) => check_array("feedback", matrix, &[units, outputs]),
+        }
+    }
+
     /// A fixed matrix, drawn from a normal distribution of variance 1/N.
     #[must_use]
     pub fn random(units: usize, outputs: usize, seed: u64) -> Self {

@@ -1,8 +1,10 @@
 //! Input sequences and what the outputs should be.
 
+use hesse_kernels::loss;
+
 use crate::error::check_finite;
 use crate::network::{Dataset, Loss, Network, Objective, Targets};
-use crate::{Error, Real, Result};
+use crate::{Error, Isa, Real, Result};
 
 /// What the outputs are compared with, and when; B samples, T steps.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,10 +127,6 @@ impl<T: Real> Sequences<T> {
         &self.target
     }
 
-    pub(super) fn weights(&self) -> &[f64] {
-        &self.step_weights
-    }
-
     /// The samples with these indices, which may repeat.
     ///
     /// # Errors
@@ -161,6 +159,47 @@ impl<T: Real> Sequences<T> {
             Objective::at_each_step(network, &self.data, loss, self.step_weights.clone())
         } else {
             Objective::new(network, &self.data, loss)
+        }
+    }
+
+    /// The loss of outputs `[t][b]` of `width` each, and its derivatives into `errors`, which is
+    /// zero where there is no loss.
+    pub(super) fn compare(&self, outputs: &[T], width: usize, errors: &mut [T]) -> f64 {
+        let (isa, samples) = (Isa::current(), self.samples());
+        let each = self.target.at_each_step();
+        let steps = if each { self.steps } else { 1 };
+        let first = (self.steps - steps) * samples * width;
+        let weights: Option<Vec<T>> = each.then(|| {
+            let of_step = |&w: &f64| std::iter::repeat_n(T::from_f64(w), samples);
+            self.step_weights.iter().flat_map(of_step).collect()
+        });
+        let weights = weights.as_deref();
+        let (outputs, errors) = (&outputs[first..], &mut errors[first..]);
+        let scale = 1.0 / samples as f64;
+        match &self.target {
+            Target::ClassAtEnd(classes) | Target::ClassAtEachStep(classes) => {
+                let class = |&class: &usize| u32::try_from(class).unwrap_or(u32::MAX);
+                let once: Vec<u32> = classes.iter().map(class).collect();
+                let classes = once.repeat(steps);
+                let targets = loss::Targets::Classes(&classes);
+                loss::softmax_cross_entropy(
+                    isa,
+                    width,
+                    outputs,
+                    targets,
+                    weights,
+                    scale,
+                    Some(errors),
+                    None,
+                )
+            }
+            Target::ValuesAtEnd(values) | Target::ValuesAtEachStep(values) => {
+                let row = |t: usize, b: usize| &values[(b * steps + t) * width..][..width];
+                let targets: Vec<T> = (0..steps)
+                    .flat_map(|t| (0..samples).flat_map(move |b| row(t, b).iter().copied()))
+                    .collect();
+                loss::squared_error(isa, width, outputs, &targets, weights, scale, Some(errors))
+            }
         }
     }
 

@@ -1,7 +1,6 @@
 //! The primal pass of a network over sequences, kept for all learning rules.
 
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
-use hesse_kernels::loss;
 
 use super::sequences::{Sequences, Target};
 use super::{Block, RateRnn};
@@ -10,8 +9,8 @@ use crate::network::layer::{Keep, State};
 use crate::network::layers::{LeakyRecurrent, LeakyStates};
 use crate::{Isa, Real, Result};
 
-/// States, outputs and errors of a network at one θ on all samples: what every [`Rule`](super::Rule)
-/// starts from.
+/// States, outputs and errors of a network at one θ on all samples: what every
+/// [`Rule`](super::Rule) starts from.
 ///
 /// Arrays have time first: `[t][b][i]`. Memory: T·B·(4N + inputs + 2·outputs) numbers.
 #[derive(Debug)]
@@ -43,8 +42,8 @@ impl<T: Real> States<T> {
     /// Runs `rnn` at θ over `sequences`. One forward pass.
     ///
     /// # Errors
-    /// Another number of parameters, inputs or targets than the network's, classes out of range, NaN
-    /// or infinities.
+    /// Another number of parameters, inputs or targets than the network's, classes out of range,
+    /// NaN or infinities.
     pub fn new(rnn: &RateRnn, parameters: &[T], sequences: &Sequences<T>) -> Result<Self> {
         rnn.check(parameters)?;
         Self::unchecked(rnn, parameters, sequences)
@@ -79,7 +78,7 @@ impl<T: Real> States<T> {
             loss: 0.0,
         };
         states.read_out();
-        states.compare(sequences);
+        states.loss = sequences.compare(&states.outputs, rnn.outputs(), &mut states.errors);
         Ok(states)
     }
 
@@ -95,56 +94,20 @@ impl<T: Real> States<T> {
         self.outputs = outputs;
     }
 
-    /// The loss, and its derivatives in y_t.
-    fn compare(&mut self, sequences: &Sequences<T>) {
-        let (isa, width, samples) = (Isa::current(), self.rnn.outputs(), self.samples);
-        let each = sequences.target().at_each_step();
-        let first = if each { 0 } else { (self.steps - 1) * samples };
-        let weights: Option<Vec<T>> = each.then(|| {
-            let of_step = |&w: &f64| std::iter::repeat_n(T::from_f64(w), samples);
-            sequences.weights().iter().flat_map(of_step).collect()
-        });
-        let steps = if each { self.steps } else { 1 };
-        let outputs = &self.outputs[first * width..];
-        let errors = &mut self.errors[first * width..];
-        let scale = 1.0 / samples as f64;
-        self.loss = match sequences.target() {
-            Target::ClassAtEnd(classes) | Target::ClassAtEachStep(classes) => {
-                let class = |&class: &usize| u32::try_from(class).unwrap_or(u32::MAX);
-                let once: Vec<u32> = classes.iter().map(class).collect();
-                let classes = once.repeat(steps);
-                let targets = loss::Targets::Classes(&classes);
-                let weights = weights.as_deref();
-                loss::softmax_cross_entropy(
-                    isa,
-                    width,
-                    outputs,
-                    targets,
-                    weights,
-                    scale,
-                    Some(errors),
-                    None,
-                )
-            }
-            Target::ValuesAtEnd(values) | Target::ValuesAtEachStep(values) => {
-                let mut targets = Vec::with_capacity(values.len());
-                for t in 0..steps {
-                    for b in 0..samples {
-                        targets.extend_from_slice(&values[(b * steps + t) * width..][..width]);
-                    }
-                }
-                let weights = weights.as_deref();
-                loss::squared_error(isa, width, outputs, &targets, weights, scale, Some(errors))
-            }
-        };
-    }
-
     pub(super) fn kept(&self) -> LeakyStates<'_, T> {
         self.layer.states(&self.state)
     }
 
     pub(super) fn block(&self, block: Block) -> &[T] {
         &self.parameters[self.rnn.block(block)]
+    }
+
+    /// Puts 1 in the place of the errors at the last step and 0 elsewhere, so that gradients are
+    /// those of the sum of the last outputs.
+    pub(super) fn unit_error_at_end(&mut self) {
+        let last = (self.steps - 1) * self.samples * self.rnn.outputs();
+        self.errors[..last].fill(T::ZERO);
+        self.errors[last..].fill(T::ONE);
     }
 
     /// L, without weight decay.

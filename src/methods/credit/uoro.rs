@@ -14,8 +14,9 @@ impl<T: Real> States<T> {
     /// A ← p₀ J_t A + p₁ ν_t, B ← B/p₀ + (ν_t∘(1 − a)) z_tᵀ/p₁, z_t = (h_{t−1}, x_t, 1),
     /// and gradient += ((φ'_t∘g_t)·A) B.
     ///
-    /// p₀ = √(|B|/|J A|) and p₁ = √(|(ν∘(1 − a)) h_{t−1}ᵀ|/|ν|) balance the two sides of the W block,
-    /// 1 where that is 0/0; U and b go along, without bias for any factors. O(N(N + inputs)) a step.
+    /// p₀ = √(|B|/|J A|) and p₁ = √(|(ν∘(1 − a)) h_{t−1}ᵀ|/|ν|) balance the two sides of the W
+    /// block, 1 where that is 0/0; U and b go along, without bias for any factors. O(N(N + inputs))
+    /// a step.
     pub(super) fn uoro(&self, noise: &Noise<T>, gradient: &mut [T]) {
         let n = self.rnn.units();
         let width = n + self.rnn.inputs() + 1;

@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::LinearOperator;
 use crate::{Error, Real, Result};
 
-/// PᵀAP with P the embedding of some coordinates, consecutive in the whole: the rows and columns of a
-/// named array of parameters in a Hessian, say.
+/// PᵀAP with P the embedding of some coordinates, consecutive in the whole: the rows and columns of
+/// a named array of parameters in a Hessian, say.
 ///
 /// A product costs one of A, and a copy into and out of vectors of its dimension.
 ///
