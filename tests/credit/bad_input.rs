@@ -149,6 +149,8 @@ fn types_and_alignments() {
     let types = CellTypes::new(vec![0, 1]).unwrap();
     refused(types.signed(&[1.0; 3], &[1.0, -1.0]), "weights: expected (2, 2), got 3");
     refused(types.signed(&[1.0; 4], &[1.0]), "factors of cell types: expected 2, got 1");
+    let text = "weights: expected finite numbers, got NaN at index 2";
+    refused(types.block_means(&[1.0, 0.0, f64::NAN, 1.0], true), text);
     let of = |x: &[f64], y: &[f64]| Alignment::between(x, y);
     refused(of(&[1.0], &[1.0, 2.0]), "approximate gradient: expected 1, got 2");
     let text = "exact gradient: expected finite numbers, got NaN at index 0";

@@ -41,6 +41,20 @@ fn check_rules(case: &Case, rnn: &RateRnn, data: &Sequences<f64>) {
             case.check(name, got, 1e-12);
         }
     }
+    for (name, feedback) in
+        [("g_sym", Feedback::Symmetric), ("g_fb", Feedback::Fixed(case.array("FB")))]
+    {
+        if case.has(name) {
+            case.check(name, &states.learning_signal(&feedback).unwrap(), 1e-12);
+        }
+    }
+    let mut w = theta[rnn.block(Block::Recurrent)].to_vec();
+    if !rnn.has_autapses() {
+        (0..rnn.units()).for_each(|i| w[i * (rnn.units() + 1)] = 0.0);
+    }
+    for (name, gated) in [("Wbar_mean", false), ("Wbar_gated", true)] {
+        case.check(name, &case.types().block_means(&w, gated).unwrap(), 1e-13);
+    }
     let exact = states.gradient(&Rule::Bptt).unwrap();
     case.check("bptt_dO", &exact[rnn.block(Block::Readout)], 1e-10);
     case.check("bptt_dc", &exact[rnn.block(Block::ReadoutBias)], 1e-10);

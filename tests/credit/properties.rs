@@ -400,6 +400,43 @@ fn single_precision_keeps_its_digits() {
     }
 }
 
+/// The worked example of the module.
+#[test]
+fn three_factors_do_not_see_what_passes_through_other_units() {
+    let rnn = RateRnn::new(1, 1, 1, Activation::Identity, Leak::Voltage(vec![0.0])).unwrap();
+    let target = Target::ValuesAtEnd(vec![0.0]);
+    let data = Sequences::new(vec![1.0, 0.0], [1, 2, 1], target).unwrap();
+    let states = States::new(&rnn, &[0.5, 1.0, 0.0, 1.0, 0.0], &data).unwrap();
+    assert_eq!(states.loss(), 0.125);
+    assert_eq!(gradient(&states, Rule::Bptt), [0.5, 0.25, 0.75, 0.25, 0.5]);
+    assert_eq!(gradient(&states, Rule::three_factor()), [0.5, 0.0, 0.5, 0.25, 0.5]);
+}
+
+#[test]
+fn neither_threads_nor_the_memory_budget_change_a_bit() {
+    use hesse::krylov::LinearOperator;
+    let sizes = [600, 6, 3, 9, 2];
+    let rnn = network(sizes, Activation::Tanh, Leak::Voltage(own_leaks(9)));
+    let rnn = rnn.autapses(false).readout_filter(0.5).unwrap();
+    let data = data(sizes, targets(sizes).swap_remove(3));
+    let theta = theta(&rnn);
+    let network = rnn.network(sizes[1], true).unwrap();
+    let on = |threads: usize, budget: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let objective = data.objective(&network).unwrap().memory_budget(budget);
+            let point = objective.at(&theta).unwrap();
+            let mut product = vec![0.0; theta.len()];
+            point.hessian().apply(&normals(3, theta.len()), &mut product);
+            let all = [vec![point.value()], point.gradient().to_vec(), product].concat();
+            all.into_iter().map(f64::to_bits).collect::<Vec<_>>()
+        })
+    };
+    let one = on(1, usize::MAX);
+    assert!(on(2, usize::MAX) == one && on(3, usize::MAX) == one, "threads");
+    assert!(on(2, 0) == one, "memory budget");
+}
+
 #[test]
 fn dale_types_sign_the_senders() {
     let types = CellTypes::new(vec![1, 0, 0]).unwrap();

@@ -42,6 +42,19 @@ impl CellTypes {
 
     /// Mean of the weights between each pair of types, in place of each of them; with `gated`, of
     /// the synapses that exist (weights that are not zero), and zero where there is none.
+    ///
+    /// # Errors
+    /// Weights that are not N × N, NaN or infinities.
+    pub fn block_means<T: Real>(&self, weights: &[T], gated: bool) -> Result<Vec<T>> {
+        let n = self.of.len();
+        if weights.len() != n * n {
+            return Err(Error::shape("weights", (n, n), weights.len()));
+        }
+        crate::error::check_finite("weights", weights)?;
+        Ok(self.means(weights, gated))
+    }
+
+    /// [`CellTypes::block_means`] of weights that are known to fit.
     pub(super) fn means<T: Real>(&self, weights: &[T], gated: bool) -> Vec<T> {
         let n = self.of.len();
         let block = |i: usize, j: usize| self.of[i] * self.count + self.of[j];

@@ -19,6 +19,25 @@
 //! Loss and its exact derivatives of second order, always of the exact loss, are those of
 //! [`Sequences::objective`] on [`RateRnn::network`].
 //!
+//! # Example
+//!
+//! One linear unit h_t = W h_{t−1} + U x_t over two steps, with input 1 and then 0, and ½ y_2²: the
+//! input at the first step matters through W alone, which three factors do not see.
+//!
+//! ```
+//! use hesse::credit::{Leak, RateRnn, Rule, Sequences, States, Target};
+//! use hesse::network::Activation;
+//!
+//! let rnn = RateRnn::new(1, 1, 1, Activation::Identity, Leak::Voltage(vec![0.0]))?;
+//! let data = Sequences::new(vec![1.0, 0.0], [1, 2, 1], Target::ValuesAtEnd(vec![0.0]))?;
+//! // W = ½, U = 1, b = 0, O = 1, c = 0: h = 1, ½.
+//! let states = States::new(&rnn, &[0.5, 1.0, 0.0, 1.0, 0.0], &data)?;
+//! assert_eq!(states.loss(), 0.125);
+//! assert_eq!(states.gradient(&Rule::Bptt)?, [0.5, 0.25, 0.75, 0.25, 0.5]);
+//! assert_eq!(states.gradient(&Rule::three_factor())?, [0.5, 0.0, 0.5, 0.25, 0.5]);
+//! # Ok::<(), hesse::Error>(())
+//! ```
+//!
 //! Source: Liu, Ghosh, Richards, Shea-Brown, Lajoie, *Beyond accuracy: generalization properties of
 //! bio-plausible temporal credit assignment rules*, NeurIPS 2022, arXiv 2206.00823, and its code.
 

@@ -53,7 +53,7 @@ impl<T: Real> Sequences<T> {
             return Err(Error::shape("sequences: inputs", shape, inputs.len()));
         }
         let rows = |values: &Vec<T>| {
-            if values.is_empty() || values.len() % samples != 0 {
+            if values.is_empty() || !values.len().is_multiple_of(samples) {
                 let expected = format!("rows for {samples} samples");
                 return Err(Error::shape("sequences: targets", expected, values.len()));
             }
@@ -62,7 +62,7 @@ impl<T: Real> Sequences<T> {
         let targets = match &target {
             Target::ValuesAtEnd(values) => rows(values)?,
             Target::ValuesAtEachStep(values) => {
-                if values.len() % (samples * steps) != 0 {
+                if !values.len().is_multiple_of(samples * steps) {
                     let expected = format!("rows for {samples} samples of {steps} steps");
                     return Err(Error::shape("sequences: targets", expected, values.len()));
                 }

@@ -282,7 +282,7 @@ impl SpikingStates {
         let kappa = self.rnn.decays[2];
         let length = self.samples * n;
         for i in (0..signal.len() - length).rev() {
-            signal[i] = signal[i] + kappa * signal[i + length];
+            signal[i] += kappa * signal[i + length];
         }
         signal.iter_mut().for_each(|g| *g *= 1.0 - kappa);
         signal

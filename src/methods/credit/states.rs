@@ -3,7 +3,7 @@
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
 
 use super::sequences::{Sequences, Target};
-use super::{Block, RateRnn};
+use super::{Block, Feedback, RateRnn};
 use crate::network::Layer;
 use crate::network::layer::{Keep, State};
 use crate::network::layers::{LeakyRecurrent, LeakyStates};
@@ -157,8 +157,20 @@ impl<T: Real> States<T> {
         Some(right.count() as f64 / self.samples as f64)
     }
 
-    /// g_t = (1 − κ) r_t with r_t = B ∂L/∂y_t + κ r_{t+1}, B the feedback, N × outputs (Oᵀ for
-    /// `None`): the error that reaches h_t through the readout alone, `[t][b][unit]`.
+    /// g_t = (1 − κ) r_t with r_t = B ∂L/∂y_t + κ r_{t+1}: the error that reaches h_t through the
+    /// readout alone, `[t][b][unit]`.
+    ///
+    /// # Errors
+    /// Feedback of another shape than N × outputs, NaN or infinities in it.
+    pub fn learning_signal(&self, feedback: &Feedback<T>) -> Result<Vec<T>> {
+        feedback.check(self.rnn.units(), self.rnn.outputs())?;
+        Ok(self.signal(match feedback {
+            Feedback::Symmetric => None,
+            Feedback::Fixed(matrix) => Some(matrix),
+        }))
+    }
+
+    /// [`States::learning_signal`] by a matrix that is known to fit, or by Oᵀ.
     pub(super) fn signal(&self, feedback: Option<&[T]>) -> Vec<T> {
         let (units, width) = (self.rnn.units(), self.rnn.outputs());
         let mut signal = vec![T::ZERO; self.steps * self.samples * units];
@@ -173,7 +185,8 @@ impl<T: Real> States<T> {
             let (kappa, gain) = (T::from_f64(kappa), T::from_f64(1.0 - kappa));
             let step = self.samples * units;
             for i in (0..signal.len() - step).rev() {
-                signal[i] = signal[i] + kappa * signal[i + step];
+                let later = signal[i + step];
+                signal[i] += kappa * later;
             }
             signal.iter_mut().for_each(|g| *g *= gain);
         }

@@ -2,6 +2,7 @@
 
 use super::{Alignment, Block, Curvature, Decay, LeadingEigenvalues, RateRnn, Rule};
 use super::{Sequences, States};
+use crate::error::check_finite;
 use crate::optimize::Schedule;
 use crate::random::Stream;
 use crate::{Error, Real, Result};
@@ -206,12 +207,15 @@ impl<'a, T: Real> Training<'a, T> {
                 history.stop = Stop::Diverged;
                 break;
             }
-            let update = self.update(&states)?;
-            if let Some(every) = self.every
-                && step.is_multiple_of(every)
-            {
-                let checkpoint = self.checkpoint(step, loss, &theta, &states, data, &update)?;
-                history.checkpoints.push(checkpoint);
+            let mut update = Vec::new();
+            let measured = self.measure(step, loss, &theta, &states, data, &mut update);
+            match measured {
+                // Of a gradient or a Hessian product, while the loss is still finite.
+                Err(Error::NonFinite { .. }) => {
+                    history.stop = Stop::Diverged;
+                    break;
+                }
+                checkpoint => history.checkpoints.extend(checkpoint?),
             }
             if self.target_loss.is_some_and(|target| loss <= target) {
                 history.stop = Stop::TargetLoss;
@@ -262,6 +266,24 @@ impl<'a, T: Real> Training<'a, T> {
         };
         update[group].iter_mut().for_each(|g| *g = T::from_f64(factor * g.to_f64()));
         Ok(update)
+    }
+
+    /// The update of a step, and the checkpoint before it where there is one.
+    fn measure(
+        &mut self,
+        step: u64,
+        loss: f64,
+        theta: &[T],
+        states: &States<T>,
+        data: &Sequences<T>,
+        update: &mut Vec<T>,
+    ) -> Result<Option<Checkpoint>> {
+        *update = self.update(states)?;
+        check_finite("gradient", update)?;
+        if !self.every.is_some_and(|every| step.is_multiple_of(every)) {
+            return Ok(None);
+        }
+        self.checkpoint(step, loss, theta, states, data, update).map(Some)
     }
 
     fn checkpoint(
