@@ -41,7 +41,7 @@ mod tasks;
 
 pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
-pub use methods::{connectome, dimension, flatness, similarity};
+pub use methods::{connectome, credit, dimension, flatness, similarity};
 pub use numerics::{krylov, neighbors, optimize, parallel, random, statistics};
 pub use tasks::tracing_toys;
 

@@ -44,7 +44,8 @@
 //! and ż, `adjoint` runs backwards and keeps δ and g∘φ'', `adjoint_tangent` runs backwards along
 //! both. A parameter that is used at every step is one slice of θ to which every step adds its
 //! gradient; over a shard that is one product with time × samples rows. [`layers::Recurrent`] is such
-//! a layer; `tests/recurrent` holds it to a reference and to its equations step by step.
+//! a layer, [`layers::LeakyRecurrent`] one of leaky units; `tests/recurrent` and `tests/credit` hold
+//! them to references and to their equations step by step.
 //!
 //! *An encoder-decoder* holds source and target side by side in its input. [`layers::Parallel`] runs
 //! the encoder on the source and passes the target on; the features between decoder blocks are

@@ -4,7 +4,8 @@ use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
 use faer::linalg::evd::{
-    ComputeEigenvectors, self_adjoint_evd_scratch, tridiagonal_self_adjoint_evd,
+    ComputeEigenvectors, evd_real, evd_scratch, self_adjoint_evd_scratch,
+    tridiagonal_self_adjoint_evd,
 };
 use faer::linalg::matmul::triangular::{BlockStructure, matmul as matmul_structured};
 use faer::linalg::qr::no_pivoting::factor::{
@@ -13,7 +14,7 @@ use faer::linalg::qr::no_pivoting::factor::{
 use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::linalg::{evd::self_adjoint_evd, triangular_inverse};
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Accum, Mat, MatMut, MatRef, Par, c64};
 
 use hesse_kernels::level1;
 
@@ -57,6 +58,21 @@ fn no_convergence(size: usize) -> Error {
         "convergence of the QR algorithm",
         format!("none at size {size}"),
     )
+}
+
+/// Eigenvalues of a square matrix with finite elements, in no particular order.
+pub(crate) fn eigenvalues(a: MatRef<'_, f64>) -> Result<Vec<c64>> {
+    let n = a.nrows();
+    let (mut re, mut im) = (Diag::<f64>::zeros(n), Diag::<f64>::zeros(n));
+    let none = ComputeEigenvectors::No;
+    let scratch = evd_scratch::<f64>(n, none, none, Par::Seq, Default::default());
+    let mut memory = MemBuffer::new(scratch);
+    let stack = MemStack::new(&mut memory);
+    evd_real(a, re.as_mut(), im.as_mut(), None, None, Par::Seq, stack, Default::default())
+        .map_err(|_| {
+            Error::range("eigenvalues", "convergence of the QR algorithm", format!("none at {n}"))
+        })?;
+    Ok((0..n).map(|i| c64::new(re[i], im[i])).collect())
 }
 
 /// Smallest eigenvalue of a symmetric matrix; +∞ for an empty one.

@@ -1,5 +1,6 @@
 //! Weight-shared recurrent layer.
 
+mod leaky;
 mod products;
 mod time_major;
 
@@ -11,6 +12,8 @@ use crate::network::layer::{
     Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent, features, parameter_count,
 };
 use crate::{Error, Isa, Real, Result};
+pub(crate) use leaky::LeakyStates;
+pub use leaky::{Leak, LeakyRecurrent};
 use products::{rows, rows_mut};
 use time_major::TimeMajor;
 

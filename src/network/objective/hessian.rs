@@ -125,7 +125,8 @@ fn some_products<T: Real>(point: &Point<'_, '_, T>, x: &[T], y: &mut [T], curvat
             tangent.resize(count * samples.len() * width, T::ZERO);
             layers.tangent(pass, tangent, buffers.tangents);
             let loss = objective.loss;
-            loss.multiply_hessian(&primal.curvature, width, samples.len(), &scales, tangent);
+            let (row, rows) = (objective.steps.width(), samples.len() * objective.steps.count());
+            loss.multiply_hessian(&primal.curvature, row, rows, &scales, tangent);
             let gradient = Gradients::new(sum, length);
             if curvature {
                 layers.adjoint_tangent(pass, tangent, None, gradient, buffers.tangents);

@@ -5,6 +5,7 @@ mod hessian;
 mod jacobian;
 mod point;
 mod shard;
+mod steps;
 
 use std::borrow::Cow;
 
@@ -12,6 +13,7 @@ pub use hessian::{GaussNewton, Hessian};
 pub use point::Point;
 pub(crate) use shard::Samples;
 use shard::{Pool, Primal, Shards, Workspace};
+use steps::Steps;
 
 use super::data::{Dataset, check_samples};
 use super::layer::{Gradients, Keep, Layer};
@@ -52,6 +54,7 @@ pub struct Objective<'a, T: Real> {
     data: Cow<'a, Dataset<T>>,
     targets: PreparedTargets<T>,
     loss: Loss,
+    steps: Steps,
     reduction: Reduction,
     weights: Option<Vec<f64>>,
     memory_budget: usize,
@@ -70,16 +73,41 @@ impl<'a, T: Real> Objective<'a, T> {
     /// (see [`Layer::check_input`]), targets that do not fit the
     /// loss.
     pub fn new(network: &'a Network<T>, data: &'a Dataset<T>, loss: Loss) -> Result<Self> {
+        Self::with_steps(network, data, loss, Steps::one(network))
+    }
+
+    /// The same with a loss at every step t of outputs of shape `[time, …]`:
+    /// Σᵢ wᵢ Σ_t m_t ℓ(f_t(xᵢ; θ), y_it) / Σᵢ wᵢ for weights m_t of the steps, which are zero where
+    /// the outputs do not matter. A class is that of all steps of its sample; rows of targets hold
+    /// all steps.
+    ///
+    /// # Errors
+    /// As [`Objective::new`]; weights that are negative, not finite or not one for each step.
+    pub fn at_each_step(
+        network: &'a Network<T>,
+        data: &'a Dataset<T>,
+        loss: Loss,
+        weights: Vec<f64>,
+    ) -> Result<Self> {
+        Self::with_steps(network, data, loss, Steps::each(network, weights)?)
+    }
+
+    fn with_steps(
+        network: &'a Network<T>,
+        data: &'a Dataset<T>,
+        loss: Loss,
+        steps: Steps,
+    ) -> Result<Self> {
         if data.features() != network.inputs() {
             return Err(Error::shape("inputs: features", network.inputs(), data.features()));
         }
         network.layers().check_input(data.inputs())?;
-        loss.check(data.targets(), network.outputs())?;
         Ok(Self {
             network,
             data: Cow::Borrowed(data),
-            targets: PreparedTargets::new(loss, data.targets(), network.outputs()),
+            targets: steps.targets(loss, data.targets())?,
             loss,
+            steps,
             reduction: Reduction::Mean,
             weights: None,
             memory_budget: DEFAULT_BUDGET,
@@ -101,7 +129,7 @@ impl<'a, T: Real> Objective<'a, T> {
     /// No index, or one out of range.
     pub fn samples(mut self, samples: &[usize]) -> Result<Self> {
         let data = self.data.select(samples)?;
-        self.targets = PreparedTargets::new(self.loss, data.targets(), self.network.outputs());
+        self.targets = self.steps.targets(self.loss, data.targets())?;
         self.data = Cow::Owned(data);
         self.weights = None;
         Ok(self)
@@ -147,9 +175,9 @@ impl<'a, T: Real> Objective<'a, T> {
         self.loss
     }
 
-    /// Whether samples have weights of their own, or losses are summed rather than averaged.
+    /// Whether neither samples nor steps have weights of their own, and losses are averaged.
     pub(crate) fn is_plain_mean(&self) -> bool {
-        self.weights.is_none() && self.reduction == Reduction::Mean
+        self.weights.is_none() && self.steps.is_one() && self.reduction == Reduction::Mean
     }
 
     /// The samples.
@@ -249,7 +277,7 @@ impl<'a, T: Real> Objective<'a, T> {
         parallel::for_each_piece(&mut rows, length.max(1), |sample, row| {
             self.workspaces.with(|work| {
                 let samples = Samples::Range(sample..sample + 1);
-                let alone = Scales { weights: None, scale: 1.0 };
+                let alone = self.steps.scales(1, Scales { weights: None, scale: 1.0 });
                 self.primal(parameters, &samples, &alone, Keep::FirstOrder, Some(row), work);
             });
         });
@@ -333,7 +361,7 @@ impl<'a, T: Real> Objective<'a, T> {
             Reduction::Mean => 1.0 / total,
             Reduction::Sum => 1.0,
         };
-        Scales { weights, scale }
+        self.steps.scales(samples.len(), Scales { weights, scale })
     }
 
     fn evaluate(
@@ -344,8 +372,10 @@ impl<'a, T: Real> Objective<'a, T> {
         gradient: Option<&mut [T]>,
         curvature: Option<&mut [T]>,
     ) -> f64 {
-        let width = self.network.outputs();
-        self.loss.evaluate(outputs, width, &self.targets, samples, scales, gradient, curvature)
+        let width = self.steps.width();
+        let mut indices = Vec::new();
+        let rows = self.steps.rows(samples, &mut indices);
+        self.loss.evaluate(outputs, width, &self.targets, &rows, scales, gradient, curvature)
     }
 
     /// Runs over the shards and adds their gradients in a fixed tree of leaves of several shards.

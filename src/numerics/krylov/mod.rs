@@ -2,6 +2,7 @@
 //! the largest singular values of rectangular ones.
 
 mod basis;
+mod block_of;
 mod chebyshev;
 mod combined_operators;
 mod conjugate_gradient;
@@ -37,6 +38,7 @@ mod xnystrace;
 mod xtrace;
 
 use super::dense;
+pub use block_of::BlockOf;
 pub use combined_operators::{Deflated, Diagonal, FnOperator, Identity, Scaled, Shifted, Sum};
 pub use conjugate_gradient::{ConjugateGradient, Solution, SolveStatus};
 pub use dense_matrix::DenseMatrix;

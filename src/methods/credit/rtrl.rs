@@ -1,0 +1,99 @@
+//! Real-time recurrent learning: the exact gradient, forwards in time.
+
+use hesse_kernels::gemm::gemm;
+use hesse_kernels::level1::axpy;
+
+use super::Block;
+use super::states::{States, rows, rows_mut};
+use crate::network::layers::Leak;
+use crate::{Isa, Real};
+
+impl<T: Real> States<T> {
+    /// Sample by sample, with M_t = ∂v_t/∂(W, U, b) (∂h_t for the rate leak), N × N(N + inputs +
+    /// 1):
+    ///
+    /// voltage: M_t = J_t M_{t−1} + diag(1 − a)(I ⊗ z_tᵀ) with
+    /// J_t = diag(a) + diag(1 − a) W diag(φ'_{t−1}),
+    ///
+    /// rate: M_t = diag(a) M_{t−1} + diag((1 − a)∘φ'_t)(W M_{t−1} + I ⊗ z_tᵀ),
+    ///
+    /// z_t = (h_{t−1}, x_t, 1). 2N³(N + inputs + 1) flops a step and sample.
+    pub(super) fn rtrl(&self, gradient: &mut [T]) {
+        let (isa, n) = (Isa::current(), self.rnn.units());
+        let width = n + self.rnn.inputs() + 1;
+        let columns = n * width;
+        let g = self.signal(None);
+        let (kept, leaks) = (self.kept(), self.leaks());
+        let rate = matches!(self.rnn.leak(), Leak::Rate(_));
+        let w = self.block(Block::Recurrent);
+        let mut influence = vec![T::ZERO; n * columns];
+        let mut next = vec![T::ZERO; n * columns];
+        let mut jacobian = vec![T::ZERO; n * n];
+        let mut sum = vec![T::ZERO; columns];
+        for b in 0..self.samples {
+            influence.fill(T::ZERO);
+            for t in 0..self.steps {
+                let row = |t: usize, i: usize| (t * self.samples + b) * n + i;
+                for i in 0..n {
+                    let (a, gain) = leaks[i];
+                    let gain = if rate { gain * kept.slopes[row(t, i)] } else { gain };
+                    for j in 0..n {
+                        // h_0 is constant.
+                        let slope = match t {
+                            0 => T::ZERO,
+                            _ if rate => T::ONE,
+                            _ => kept.slopes[row(t - 1, j)],
+                        };
+                        jacobian[i * n + j] = gain * w[i * n + j] * slope;
+                    }
+                    jacobian[i * (n + 1)] += a;
+                }
+                let (j, m) = (rows(&jacobian, n), rows(&influence, columns));
+                gemm(isa, T::ONE, j, m, T::ZERO, rows_mut(&mut next, columns));
+                let z = self.presynaptic(b, t);
+                for i in 0..n {
+                    let gain = leaks[i].1;
+                    let gain = if rate { gain * kept.slopes[row(t, i)] } else { gain };
+                    let own = &mut next[i * columns + i * width..][..width];
+                    axpy(isa, gain.to_f64(), &z, own);
+                }
+                std::mem::swap(&mut influence, &mut next);
+                for i in 0..n {
+                    let g = g[row(t, i)];
+                    let g = if rate { g } else { kept.slopes[row(t, i)] * g };
+                    axpy(isa, g.to_f64(), &influence[i * columns..][..columns], &mut sum);
+                }
+            }
+        }
+        self.add_by_post(&sum, gradient);
+    }
+
+    /// z_t = (h_{t−1}, x_t, 1) of sample b.
+    pub(super) fn presynaptic(&self, b: usize, t: usize) -> Vec<T> {
+        let (n, inputs) = (self.rnn.units(), self.rnn.inputs());
+        let kept = self.kept();
+        let mut z = vec![T::ZERO; n + inputs + 1];
+        if t > 0 {
+            z[..n].copy_from_slice(&kept.rates[((t - 1) * self.samples + b) * n..][..n]);
+        }
+        z[n..n + inputs].copy_from_slice(&kept.inputs[(t * self.samples + b) * inputs..][..inputs]);
+        z[n + inputs] = T::ONE;
+        z
+    }
+
+    /// Adds rows of (W, U, b), one for each unit, to the gradient of the recurrent group.
+    pub(super) fn add_by_post(&self, by_post: &[T], gradient: &mut [T]) {
+        let (n, inputs) = (self.rnn.units(), self.rnn.inputs());
+        let add = |to: &mut [T], from: &[T]| {
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
+        };
+        for (i, row) in by_post.chunks_exact(n + inputs + 1).enumerate() {
+            let (w, rest) = row.split_at(n);
+            add(&mut gradient[i * n..][..n], w);
+            add(&mut gradient[n * n + i * inputs..][..inputs], &rest[..inputs]);
+            if self.rnn.has_bias() {
+                gradient[n * (n + inputs) + i] += rest[inputs];
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Learning rules of recurrent networks and the curvature that they reach.
+
+mod bad_input;
+mod case;
+mod curvature;
+#[path = "../derivatives/mod.rs"]
+mod derivatives;
+mod edges;
+mod golden;
+mod online;
+mod properties;
