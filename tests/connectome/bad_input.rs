@@ -244,9 +244,7 @@ fn undetermined_components_are_reported() {
 fn selection_regions_and_baselines_refuse_what_cannot_be() {
     let data = small();
     let l = path(4);
-    let nothing = |_: f64, _: &TracingData, _: Option<&Connectome>| {
-        panic!("nothing to fit")
-    };
+    let nothing = |_: f64, _: &TracingData, _: Option<&Connectome>| panic!("nothing to fit");
     let full = Weights::Full(FullWeights::from_columns(4, vec![1.0; 16]).unwrap());
     let cases = [
         (
