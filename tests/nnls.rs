@@ -251,8 +251,9 @@ fn views_and_single_precision() {
 #[test]
 fn the_limit_gives_the_best_iterate() {
     // Columns that have much in common, so that two steps are not enough.
-    let (own, common, b) = (normals(7, 60, 40), normals(11, 60, 1), normals(8, 60, 3));
+    let (own, common, rest) = (normals(7, 60, 40), normals(11, 60, 1), normals(8, 60, 3));
     let a = Mat::from_fn(60, 40, |i, j| own[(i, j)] + 4.0 * common[(i, 0)]);
+    let b = Mat::from_fn(60, 3, |i, k| rest[(i, k)] + 4.0 * common[(i, 0)]);
     let zero: f64 = b.squared_norm_l2();
     for method in METHODS {
         let fit = Nnls::new().method(method).max_iterations(2).solve_many(a.as_ref(), b.as_ref());

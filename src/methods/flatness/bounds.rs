@@ -152,8 +152,9 @@ impl<'a> Bounds<'a> {
 
     /// Whether the bounds on quantities of the layers `from..to` are theorems.
     fn theorem(&self, layers: &[LayerGeometry]) -> bool {
-        let heuristic = self.convention == ConvBound::ReferenceCode;
-        self.epsilon == 0.0 && !(heuristic && !layers.iter().all(LayerGeometry::reads_whole_input))
+        let proven = self.convention != ConvBound::ReferenceCode
+            || layers.iter().all(LayerGeometry::reads_whole_input);
+        self.epsilon == 0.0 && proven
     }
 
     /// (layer, sample), both from 0, of every layer input that is zero.

@@ -1,11 +1,12 @@
 //! Centred kernel alignment.
 
 use faer::MatRef;
+use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
 
 use super::centred_kernel::{CentredKernel, KernelProducts, Median};
 use super::gram_stream::GramStream;
 use super::responses::{centre_units, check_pair, enough_stimuli, pack, unit};
-use crate::{Error, Real, Result};
+use crate::{Error, Isa, Real, Result};
 
 /// Which estimate of the Hilbert-Schmidt independence criterion CKA is a ratio of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -182,11 +183,10 @@ impl Cka {
 fn feature_products(n: usize, a: &[f64], b: &[f64]) -> KernelProducts {
     let (p, q) = (a.len() / n, b.len() / n);
     let mut product = vec![0.0; p * q];
-    use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
     let left = MatrixRef::row_major(a, n, p).transposed();
     let right = MatrixRef::row_major(b, n, q);
     let out = MatrixMut::row_major(&mut product, p, q);
-    gemm(crate::Isa::current(), 1.0, left, right, 0.0, out);
+    gemm(Isa::current(), 1.0, left, right, 0.0, out);
     let squares = |rows: &[f64], width: usize| -> Vec<f64> {
         rows.chunks_exact(width).map(|row| row.iter().map(|x| x * x).sum()).collect()
     };

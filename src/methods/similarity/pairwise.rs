@@ -9,7 +9,7 @@ use crate::error::check_finite;
 use crate::{Error, Result};
 
 /// A symmetric table over pairs of n stimuli that comparators read: [`Rsm`] or [`Rdm`].
-pub trait Pairwise: sealed::Table + Sync {
+pub trait Pairwise: sealed::Sealed + Sync {
     /// n.
     fn stimuli(&self) -> usize;
 
@@ -38,10 +38,10 @@ pub trait Pairwise: sealed::Table + Sync {
 }
 
 mod sealed {
-    pub trait Table {}
-    impl Table for super::Rsm {}
-    impl Table for super::Rdm {}
-    impl Table for super::Table {}
+    pub trait Sealed {}
+    impl Sealed for super::Rsm {}
+    impl Sealed for super::Rdm {}
+    impl Sealed for super::Table {}
 }
 
 /// Representational similarity matrix: similarities of the responses to n stimuli.

@@ -81,7 +81,7 @@ fn argmax(curve: &[f64]) -> Result<usize> {
 /// use hesse::similarity::{PseudoDepth, Rsm};
 /// let mix = |w: f64| {
 ///     let x = Mat::from_fn(20, 30, |i, j| {
-///         let (i, j) = (i as f64, j as f64 + 1.0);
+///         let (i, j) = (i as f64 + 1.0, j as f64 + 1.0);
 ///         (1.0 - w) * (i * j).sin() + w * (i * i * j * 0.7).cos()
 ///     });
 ///     Rsm::pearson(x.as_ref())
@@ -92,7 +92,8 @@ fn argmax(curve: &[f64]) -> Result<usize> {
 /// assert_eq!(report.argmax, [1, 3]);
 /// let draws = report.draws.as_ref().unwrap();
 /// assert!(draws.probability_lower(0, 1)? > 0.95);
-/// assert_eq!(draws.not_below_best(1, 0.95)?, [3]);
+/// // 20 stimuli do not tell 0.77 from 0.82.
+/// assert_eq!(draws.not_below_best(1, 0.95)?, [2, 3]);
 /// # Ok::<(), hesse::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

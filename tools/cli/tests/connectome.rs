@@ -171,7 +171,8 @@ fn a_full_fit_is_the_library_s_with_its_certificate() {
         (&true.into(), &"array observed".into())
     );
     assert_eq!(fit["unused_arrays"], serde_json::json!(["W_true"]));
-    assert_eq!(float(&fit["objective"]), want.objective);
+    // Read back from JSON, which may be off by the last bit.
+    close(float(&fit["objective"]), want.objective, 1e-15);
     close(float(&fit["loss"]), want.loss, 1e-9);
     close(float(&fit["lambda_eff"]), 10.0 * 6.0 / 24.0, 1e-15);
     assert!(float(&fit["kkt_relative"]) <= 1e-8);
@@ -277,8 +278,8 @@ fn a_stopped_fit_goes_on_to_the_same_bits() {
     let desk = Desk::new();
     let options = "connectome fit toy.npz --lambda 10 --threads 2 --out";
     desk.json(&format!("{options} whole"));
-    let saved = "--checkpoint state.npz --every 10";
-    let stopped = desk.json_with(&format!("{options} part {saved} --max-iterations 20"), 1);
+    let saved = "--checkpoint state.npz --every 1";
+    let stopped = desk.json_with(&format!("{options} part {saved} --max-iterations 2"), 1);
     assert_eq!((&stopped["status"], &stopped["ended"]), (&"iteration limit".into(), &false.into()));
     let resumed = desk.json(&format!("{options} part {saved} --resume"));
     assert_eq!(resumed["status"], "converged");
@@ -296,8 +297,9 @@ fn memory_is_known_before_it_is_taken() {
     let desk = Desk::new();
     let plan = desk.json("connectome fit toy.npz --dry-run");
     let needed = plan["memory_estimate"].as_u64().unwrap();
-    // Five vectors of the size of W and one byte an entry, and the preconditioner.
-    assert!((41 * 576..1_000_000).contains(&needed), "{needed}");
+    // Five vectors of the size of W and one byte an entry, and a preconditioner that may be a factor of
+    // a band of the Hessian.
+    assert!((41 * 576..41 * 576 + 8 * 576 * 2 * 1024).contains(&needed), "{needed}");
     assert!(plan["objective"].is_null());
     let line = desk.refused("connectome fit toy.npz --memory 0.00001");
     assert!(line.ends_with(&format!("bytes of memory, {needed} are required")), "{line}");

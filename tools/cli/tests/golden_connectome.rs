@@ -76,7 +76,7 @@ fn factors() {
 
 #[test]
 fn nonnegative_least_squares() {
-    whole("nnls", 32, &[]);
+    whole("nnls", 26, &[]);
 }
 
 #[test]

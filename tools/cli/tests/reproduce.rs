@@ -58,7 +58,7 @@ fn the_report_is_written_and_the_exit_code_is_its_verdict() {
 #[test]
 fn connectomes_are_reproduced_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let output = reproduce(folder.path(), &["connectome"]);
+    let output = reproduce(folder.path(), &["connectome", "--threads", "1"]);
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let sections = report["sections"].as_array().unwrap();

@@ -106,7 +106,7 @@ impl TracingFile {
     pub(super) fn sparse(&self, names: &[&str], rows: usize) -> Result<CsMat<f64>> {
         let parts = ["indptr", "indices", "data"].map(|part| format!("{}_{part}", names[0]));
         if self.find(names).is_none() && self.arrays.contains(&parts[0]) {
-            return self.from_parts(names[0], &parts, rows);
+            return self.compressed_rows(names[0], &parts, rows);
         }
         let dense = self.get(names)?;
         let matrix = dense.to_mat::<f64>()?;
@@ -122,7 +122,7 @@ impl TracingFile {
         Ok(triplets.to_csc())
     }
 
-    fn from_parts(&self, name: &str, parts: &[String; 3], rows: usize) -> Result<CsMat<f64>> {
+    fn compressed_rows(&self, name: &str, parts: &[String; 3], rows: usize) -> Result<CsMat<f64>> {
         let [starts, at] = [&parts[0], &parts[1]].map(|part| self.get(&[part])?.to_indices());
         let (starts, at) = (starts?, at?);
         let values = self.get(&[&parts[2]])?.to_f64()?;

@@ -21,8 +21,11 @@ struct Sizes {
     voxels: usize,
     /// Random problems with five injections.
     spread: usize,
-    /// Random problems for each number of injections.
+    /// Whether the weights of those problems are nonnegative.
+    signs: bool,
+    /// Random problems for each number of injections, and their voxels.
     consistency: usize,
+    consistency_voxels: usize,
     injections: &'static [usize],
     /// Voxels of the problem that is preconditioned.
     preconditioned: usize,
@@ -43,8 +46,10 @@ impl Sizes {
     fn of(size: Size) -> Self {
         let usual = Self {
             voxels: 200,
-            spread: 8,
-            consistency: 4,
+            spread: 7,
+            signs: false,
+            consistency: 3,
+            consistency_voxels: 100,
             injections: &[5, 10, 20, 40],
             preconditioned: 100,
             rank: 20,
@@ -58,7 +63,9 @@ impl Sizes {
             Size::Quick => Self {
                 voxels: 30,
                 spread: 2,
+                signs: true,
                 consistency: 2,
+                consistency_voxels: 30,
                 injections: &[3, 6],
                 preconditioned: 24,
                 rank: 5,
@@ -69,7 +76,14 @@ impl Sizes {
                 references: false,
             },
             Size::Usual => usual,
-            Size::Full => Self { spread: 16, consistency: 8, steps: 40_000, ..usual },
+            Size::Full => Self {
+                spread: 16,
+                signs: true,
+                consistency: 8,
+                consistency_voxels: 200,
+                steps: 40_000,
+                ..usual
+            },
         }
     }
 }
@@ -90,13 +104,12 @@ pub fn section(size: Size, seed: u64, output: &Output) -> Result<Section, Failur
     };
     let solved = toys::Solved::of(&toy)?;
     step("other problems");
-    let spread = toys::Spread::of(sizes.voxels, sizes.spread, sizes.injections[0], seed)?;
-    let consistency =
-        toys::Consistency::of(sizes.voxels, sizes.injections, sizes.consistency, seed)?;
+    let spread = toys::Spread::of(&sizes, seed)?;
+    let consistency = toys::Consistency::of(&sizes, seed)?;
     step("low rank");
     let low_rank = low_rank::LowRank::of(&toy, &solved, &sizes)?;
     step("regions, λ");
-    let baselines = baselines::Baselines::of()?;
+    let baselines = baselines::Baselines::of(sizes.references)?;
     step("solvers");
     let solvers = solvers::Solvers::of(&sizes, seed)?;
     drop(bar);

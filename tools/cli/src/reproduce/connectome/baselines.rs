@@ -27,11 +27,16 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 impl Baselines {
-    pub(super) fn of() -> Result<Self, Failure> {
+    /// With all λ of the reference, or with four of them around its choices.
+    pub(super) fn of(all: bool) -> Result<Self, Failure> {
         let problem = regional()?;
         let l = SmoothingOperator::of_box(&[problem.data.sources()])?;
         let scores = leave_one_out_scores(&problem.data, &problem.key, &l, &l, problem.lambda)?;
-        let choice = selection()?;
+        let mut choice = selection()?;
+        if !all && choice.lambdas.len() > 7 && choice.selected.iter().all(|at| *at >= 3) {
+            choice.lambdas = choice.lambdas[3..7].to_vec();
+            choice.selected.iter_mut().for_each(|at| *at -= 3);
+        }
         let l = SmoothingOperator::of_box(&[choice.data.sources()])?;
         let cv = NestedCv::new().folds(4, 4).lambdas(choice.lambdas);
         let report = cv.run(&choice.data, &l, &l)?;

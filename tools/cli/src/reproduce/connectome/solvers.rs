@@ -35,7 +35,7 @@ pub(super) struct Solvers {
 }
 
 /// Iterations at most without preconditioner.
-const LIMIT: usize = 4000;
+const LIMIT: usize = 2000;
 
 impl Solvers {
     pub(super) fn of(sizes: &Sizes, seed: u64) -> Result<Self, Failure> {
