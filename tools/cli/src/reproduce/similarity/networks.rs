@@ -44,7 +44,7 @@ impl Networks {
         let (train, test) = (enlarged(0..sizes.train)?, enlarged(HELD_OUT)?);
         let network = architecture().build::<f32>()?;
         let bar = Progress::new(output, "similarity: trainings", 2);
-        let mut one = |k: u64| -> Result<(Vec<Tap>, f64), Failure> {
+        let one = |k: u64| -> Result<(Vec<Tap>, f64), Failure> {
             let seed = seed.wrapping_mul(1000).wrapping_add(k + 1);
             let start =
                 Parameters::draw(&network, seed, |spec| match spec.name.ends_with("bias") {

@@ -19,6 +19,8 @@ use crate::units::three;
 const BYTES: &[u8] = include_bytes!("../../../data/similarity.npz");
 
 const AREAS: [&str; 6] = ["VISp", "VISl", "VISal", "VISpm", "VISam", "VISrl"];
+/// Trials over which the counts of the areas are summed.
+const AREA_TRIALS: f64 = 50.0;
 /// The depths that the reference finds.
 const PROBE_DEPTHS: [usize; 12] = [0, 0, 0, 0, 0, 4, 6, 6, 7, 7, 10, 10];
 const AREA_DEPTHS: [usize; 6] = [6, 8, 7, 9, 9, 7];
@@ -42,7 +44,8 @@ impl Reference {
         let ladder = ranked(&archive, "ladder_ranks")?;
         let probe = PseudoDepth::new().run(&ladder, &ranked(&archive, "probe_ranks")?)?;
         let counts = archive.get("area_counts")?;
-        let ([_, n, p], values) = three_axes(counts)?;
+        let ([_, n, p], mut values) = three_axes(counts)?;
+        values.iter_mut().for_each(|count| *count /= AREA_TRIALS);
         let areas = values
             .chunks_exact(n * p)
             .map(|area| Rsm::pearson(MatRef::from_row_major_slice(area, n, p)))
