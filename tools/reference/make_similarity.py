@@ -30,5 +30,6 @@ np.savez_compressed(
     ladder_ranks=ranks(ladder["ladder_rsm_upper"]),
     probe_ranks=ranks(ladder["probe_rsm_upper"]),
     area_counts=np.array([areas["count_sum_" + name] for name in AREAS], np.uint16),
+    area_samples=areas["boot_idx"].astype(np.uint8),
     trial_counts=noise["counts"],
 )
