@@ -20,6 +20,7 @@ pub mod output;
 pub mod progress;
 pub mod report;
 pub mod reproduce;
+pub mod similarity;
 pub mod spectrum;
 pub mod table;
 pub mod train;
@@ -71,6 +72,7 @@ enum Command {
     Flatness(flatness::Arguments),
     Dimension(dimension::Arguments),
     Connectome(connectome::Arguments),
+    Similarity(similarity::Arguments),
     Validate(validate::Arguments),
     Bench(bench::Arguments),
     Reproduce(reproduce::Arguments),
@@ -109,6 +111,7 @@ fn execute(program: Program) -> Result<Verdict, Failure> {
         Command::Flatness(arguments) => flatness::run(&arguments, &output),
         Command::Dimension(arguments) => dimension::run(&arguments, &output),
         Command::Connectome(arguments) => connectome::run(&arguments, &output),
+        Command::Similarity(arguments) => similarity::run(&arguments, &output),
         Command::Validate(arguments) => validate::run(&arguments, &output),
         Command::Bench(arguments) => bench::run(&arguments, isa, &output),
         Command::Reproduce(arguments) => reproduce::run(&arguments, isa, &output),

@@ -5,6 +5,7 @@ mod connectome;
 mod dimension;
 mod flatness;
 mod sharpness;
+mod similarity;
 
 use hesse_kernels::Isa;
 
@@ -21,7 +22,7 @@ use crate::report::Report;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Methods to run; all of them by default
-    #[arg(value_name = "METHOD", value_parser = ["flatness", "dimension", "connectome"])]
+    #[arg(value_name = "METHOD", value_parser = ["flatness", "dimension", "connectome", "similarity"])]
     methods: Vec<String>,
     /// The sheets' tables as they stand: some ten times the work. Finished trainings are kept in the
     /// folder, in runs, and not repeated
@@ -69,6 +70,9 @@ pub fn run(arguments: &Arguments, isa: Isa, output: &Output) -> Result<Verdict, 
     }
     if wanted("connectome") {
         sections.push(connectome::section(size, arguments.seed, output)?);
+    }
+    if wanted("similarity") {
+        sections.push(similarity::section(size, arguments.seed, output)?);
     }
     let mut provenance = vec![("command".to_owned(), command(arguments))];
     provenance.extend(Machine::this(isa).lines());

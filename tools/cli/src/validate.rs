@@ -12,6 +12,7 @@ pub mod dimension;
 pub mod flatness;
 mod krylov_file;
 mod numbers;
+pub mod similarity;
 
 use std::path::PathBuf;
 
@@ -47,6 +48,8 @@ enum Method {
     Dimension(Files),
     /// Laplacians of voxels, minimisers and factors of tracing data, cross-validation, regions
     Connectome(Files),
+    /// Similarity matrices, subspaces, kernels, shapes, noise ceilings, resampling, pseudo-depths
+    Similarity(Files),
 }
 
 #[derive(Debug, clap::Args)]
@@ -69,6 +72,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Failure> {
         Method::Flatness(files) => (flatness::LAYOUTS, files),
         Method::Dimension(files) => (dimension::LAYOUTS, files),
         Method::Connectome(files) => (connectome::LAYOUTS, files),
+        Method::Similarity(files) => (similarity::LAYOUTS, files),
     };
     let progress = Progress::new(output, "validating", files.len() as u64);
     let mut lines = String::new();

@@ -99,9 +99,11 @@ fn the_same_seed_gives_the_same_numbers_on_any_number_of_threads() {
             "flatness-curves",
             "connectome-fit",
             "connectome-greedy",
+            "similarity-areas",
+            "similarity-images",
         ]
         .map(|name| std::fs::read(folder.path().join(format!("{name}.svg"))).unwrap());
-        let claims = [0, 1, 2, 3].map(|section| report["sections"][section]["claims"].clone());
+        let claims = [0, 1, 2, 3, 4].map(|section| report["sections"][section]["claims"].clone());
         assert!(claims.iter().all(|claims| claims.as_array().is_some_and(|c| !c.is_empty())));
         (claims, pictures)
     };
@@ -140,6 +142,43 @@ fn dimensions_are_reproduced_as_small_as_it_can_be() {
         assert_eq!(claim["holds"], true, "{claim}");
     }
     for plate in sections[0]["plates"].as_array().unwrap() {
+        let name = format!("{}.svg", plate["name"].as_str().unwrap());
+        let svg = std::fs::read_to_string(folder.path().join(&name)).unwrap();
+        assert!(svg.starts_with("<svg") && !svg.contains("no finite data"), "{name}");
+    }
+}
+
+#[test]
+fn depths_are_reproduced_as_small_as_it_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = reproduce(folder.path(), &["similarity"]);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sections = report["sections"].as_array().unwrap();
+    assert_eq!((sections.len(), &sections[0]["method"]), (1, &"similarity".into()));
+    let claims = sections[0]["claims"].as_array().unwrap();
+    assert_eq!(claims.len(), 21);
+    let claim = |what: &str| {
+        claims
+            .iter()
+            .find(|c| c["what"].as_str().unwrap().contains(what))
+            .unwrap_or_else(|| panic!("no claim says {what}"))
+    };
+    // These do not depend on the trainings.
+    for what in [
+        "do not decrease (E1)",
+        "Depths of six simulated areas",
+        "VISp is lower than every other area",
+        "VISp is lower than each other area with other images",
+        "similarity of the halves (E5)",
+    ] {
+        assert_eq!(claim(what)["holds"], true, "{}", claim(what));
+    }
+    assert_eq!(claim("independently trained")["ours"], "0 0 0 0 0 4 6 6 7 7 10 10");
+    assert_eq!(claim("six simulated areas")["ours"], "6 8 7 9 9 7");
+    let plates = sections[0]["plates"].as_array().unwrap();
+    assert_eq!(plates.len(), 5);
+    for plate in plates {
         let name = format!("{}.svg", plate["name"].as_str().unwrap());
         let svg = std::fs::read_to_string(folder.path().join(&name)).unwrap();
         assert!(svg.starts_with("<svg") && !svg.contains("no finite data"), "{name}");

@@ -1,0 +1,284 @@
+//! `hesse similarity score`: one population against others, or the layers of a network.
+
+use hesse::io::{Archive, Array, Format};
+use hesse::similarity::{
+    Cka, CkaEstimator, Cut, PrincipalDirections, Procrustes, Rsm, SplitHalf, Ssm, SvccaCurves,
+};
+use hesse::statistics::quantile;
+use serde::Serialize;
+
+use super::responses::{
+    ComparatorName, MatrixArguments, Responses, about, check_confidence, check_draws, read,
+    same_stimuli,
+};
+use crate::failure::{Failure, Verdict};
+use crate::figure::Figure;
+use crate::output::{Output, to_json};
+use crate::progress::Progress;
+use crate::table::Table;
+use crate::units::three;
+
+/// Score how alike one population and others are
+///
+/// Prints for each of the others, in their order, the similarity of similarity matrices with its interval
+/// over samples of the stimuli, its p-value and z-score among permutations of the stimuli, and other
+/// measures: debiased CKA, SVCCA above its null level, the Procrustes angle. Where the population has
+/// trials, also what any model could reach. With --out, writes score.json, score.npz (score, low, high,
+/// null_high, p; bootstrap, draws × others) and score.svg.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Responses of the population: X.npy or data.npz:X
+    #[arg(value_name = "POPULATION")]
+    population: String,
+    /// Those of the others: Y.npy, data.npz:Y or data.npz for all of its arrays
+    #[arg(value_name = "OTHER", required = true)]
+    others: Vec<String>,
+    #[command(flatten)]
+    matrix: MatrixArguments,
+    /// How similarity matrices are compared
+    #[arg(long, value_enum, default_value_t = ComparatorName::Spearman)]
+    comparator: ComparatorName,
+    /// Samples of the stimuli with replacement
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    bootstrap: usize,
+    /// Permutations of the stimuli
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    permutations: usize,
+    /// Splits of the trials in halves
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    splits: usize,
+    /// Confidence of intervals
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95, allow_negative_numbers = true)]
+    confidence: f64,
+    /// Dimensions of SVCCA on both sides, at most those that all have, and half the stimuli
+    #[arg(long, value_name = "K", default_value_t = 40)]
+    dimensions: usize,
+    /// Seed of all draws
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Summary {
+    population: String,
+    units: usize,
+    stimuli: usize,
+    comparator: ComparatorName,
+    confidence: f64,
+    scores: Vec<Score>,
+    /// Of the population's trials, where it has two or more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceiling: Option<Ceiling>,
+}
+
+#[derive(Debug, Serialize)]
+struct Score {
+    name: String,
+    units: usize,
+    score: f64,
+    standard_error: f64,
+    low: f64,
+    high: f64,
+    /// This share of permutations scores lower than that.
+    null_high: f64,
+    p: f64,
+    /// By the exact moments over all permutations; none for τ.
+    z: Option<f64>,
+    /// None where noise leaves no positive self-alignment.
+    cka_debiased: Option<f64>,
+    svcca: Option<f64>,
+    svcca_adjusted: Option<f64>,
+    svcca_dimensions: Option<usize>,
+    procrustes_angle: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Ceiling {
+    split_half: f64,
+    standard_deviation: f64,
+    reliability: f64,
+    /// NaN, written as null, where halves of the trials are not alike at all.
+    noise_free_model: f64,
+}
+
+pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Failure> {
+    check_confidence(arguments.confidence)?;
+    check_draws("--bootstrap", arguments.bootstrap, 2)?;
+    check_draws("--permutations", arguments.permutations, 1)?;
+    check_draws("--splits", arguments.splits, 2)?;
+    check_draws("--dimensions", arguments.dimensions, 1)?;
+    let population = read(std::slice::from_ref(&arguments.population))?;
+    let [population] = &population[..] else {
+        let got = format!("{} arrays", population.len());
+        let what = format!("{}: arrays", arguments.population);
+        return Err(hesse::Error::shape(what, "one, as in data.npz:X", got).into());
+    };
+    let others = read(&arguments.others)?;
+    same_stimuli(std::slice::from_ref(population), &others)?;
+    let rsm = arguments.matrix.rsm(population)?;
+    let rsms = arguments.matrix.rsms(&others)?;
+    let (scores, bootstrap) = scores(arguments, population, &rsm, &others, &rsms, output)?;
+    let summary = Summary {
+        population: population.name.clone(),
+        units: population.units(),
+        stimuli: population.stimuli(),
+        comparator: arguments.comparator,
+        confidence: arguments.confidence,
+        scores,
+        ceiling: ceiling(arguments, population)?,
+    };
+    if let Some(folder) = output.folder() {
+        folder.write("score.json", (to_json(&summary)? + "\n").as_bytes())?;
+        let mut arrays = Archive::new();
+        let columns: [(&str, fn(&Score) -> f64); 5] = [
+            ("score", |s| s.score),
+            ("low", |s| s.low),
+            ("high", |s| s.high),
+            ("null_high", |s| s.null_high),
+            ("p", |s| s.p),
+        ];
+        for (name, of) in columns {
+            arrays.insert(name, Array::from_vector(summary.scores.iter().map(of).collect()));
+        }
+        let shape = [arguments.bootstrap, others.len()];
+        let draws = (0..shape[0]).flat_map(|d| bootstrap.iter().map(move |scores| scores[d]));
+        arrays.insert("bootstrap", Array::new(shape, draws.collect::<Vec<f64>>())?);
+        folder.write("score.npz", &arrays.to_bytes(Format::Npz)?)?;
+        folder.write("score.svg", summary.figure().to_svg().as_bytes())?;
+    }
+    if output.json {
+        output.print_json(&summary)?;
+    } else {
+        output.print(&summary.text())?;
+    }
+    Ok(Verdict::Holds)
+}
+
+/// The scores with each of the others, and their bootstrap draws.
+fn scores(
+    arguments: &Arguments,
+    population: &Responses,
+    rsm: &Rsm,
+    others: &[Responses],
+    rsms: &[Rsm],
+    output: &Output,
+) -> Result<(Vec<Score>, Vec<Vec<f64>>), Failure> {
+    let ssm = Ssm::new(arguments.comparator.comparator());
+    let x = population.mean.as_ref();
+    let directions = |x: &Responses| PrincipalDirections::of(x.mean.as_ref()).ok();
+    // Twice as many dimensions as stimuli allow would be alike by construction.
+    let k = arguments.dimensions.min((population.stimuli() - 1) / 2);
+    let svcca = others.iter().map(directions).collect::<Option<Vec<_>>>();
+    let svcca = svcca
+        .zip(directions(population))
+        .and_then(|(ladder, own)| SvccaCurves::new(&ladder, &[own], Cut::Dim(k)).ok());
+    let bar = Progress::new(output, "similarity: scores", others.len() as u64);
+    let (mut scores, mut bootstrap) = (Vec::new(), Vec::new());
+    for (l, (other, of_other)) in others.iter().zip(rsms).enumerate() {
+        let said = |error: hesse::Error| about(&other.name, &error);
+        let draws = ssm.bootstrap(rsm, of_other, arguments.bootstrap, arguments.seed);
+        let draws = draws.map_err(said)?;
+        let test = ssm.permutation_test(rsm, of_other, arguments.permutations, arguments.seed);
+        let test = test.map_err(said)?;
+        let interval = draws.interval(arguments.confidence)?;
+        let y = other.mean.as_ref();
+        let debiased = Cka::linear().estimator(CkaEstimator::Debiased);
+        scores.push(Score {
+            name: other.name.clone(),
+            units: other.units(),
+            score: draws.observed,
+            standard_error: draws.standard_error(),
+            low: interval.low,
+            high: interval.high,
+            null_high: quantile(&test.null, arguments.confidence)?,
+            p: test.p,
+            z: test.exact.map(|exact| exact.z),
+            cka_debiased: debiased.score(x, y).ok(),
+            svcca: svcca.as_ref().map(|curves| curves.mean[(0, l)]),
+            svcca_adjusted: svcca.as_ref().map(|curves| curves.adjusted[(0, l)]),
+            svcca_dimensions: svcca.as_ref().map(|curves| curves.kept[l].0),
+            procrustes_angle: Procrustes::of(x, y).ok().map(|found| found.angle()),
+        });
+        bootstrap.push(draws.scores);
+        bar.step();
+    }
+    Ok((scores, bootstrap))
+}
+
+fn ceiling(arguments: &Arguments, population: &Responses) -> Result<Option<Ceiling>, Failure> {
+    let Some(trials) = population.trials.as_ref().filter(|trials| trials.count(0) > 1) else {
+        return Ok(None);
+    };
+    let ssm = Ssm::new(arguments.comparator.comparator());
+    let found = SplitHalf::new(arguments.splits).seed(arguments.seed).ssm(ssm).run(trials);
+    let found = found.map_err(|error| about(&population.name, &error))?;
+    Ok(Some(Ceiling {
+        split_half: found.mean,
+        standard_deviation: found.sd,
+        reliability: found.spearman_brown,
+        noise_free_model: found.model_ceiling,
+    }))
+}
+
+impl Summary {
+    fn text(&self) -> String {
+        let mut table = Table::new()
+            .words("other")
+            .numbers("units")
+            .numbers("score")
+            .numbers("error")
+            .numbers("interval")
+            .numbers("p")
+            .numbers("z")
+            .numbers("CKA")
+            .numbers("SVCCA")
+            .numbers("adjusted")
+            .numbers("Procrustes");
+        let some = |value: Option<f64>| value.map_or_else(|| "none".to_owned(), three);
+        for s in &self.scores {
+            table.row([
+                s.name.clone(),
+                s.units.to_string(),
+                three(s.score),
+                three(s.standard_error),
+                format!("{} to {}", three(s.low), three(s.high)),
+                three(s.p),
+                some(s.z),
+                some(s.cka_debiased),
+                some(s.svcca),
+                some(s.svcca_adjusted),
+                some(s.procrustes_angle),
+            ]);
+        }
+        let Self { population, units, stimuli, .. } = self;
+        let ceiling = self.ceiling.as_ref().map_or(String::new(), |c| {
+            format!(
+                "\nhalves of the trials {} ± {}, reliability {}, a model without noise could reach {}\n",
+                three(c.split_half),
+                three(c.standard_deviation),
+                three(c.reliability),
+                three(c.noise_free_model)
+            )
+        });
+        format!("{population}: {stimuli} stimuli, {units} units\n\n{table}{ceiling}")
+    }
+
+    fn figure(&self) -> Figure {
+        let points = |of: fn(&Score) -> f64| {
+            self.scores.iter().enumerate().map(move |(l, s)| (l as f64, of(s)))
+        };
+        let band = self.scores.iter().enumerate().map(|(l, s)| (l as f64, s.low, s.high));
+        let title = format!("Similarity with {}", self.population);
+        let figure = Figure::new(&title, "layer", "similarity of similarity matrices").band(band);
+        let (score, level) = ("score; shaded: interval over stimuli", "level of permutations");
+        // A curve of one point is none.
+        let mut figure = match self.scores.len() {
+            1 => figure.points(score, points(|s| s.score)).points(level, points(|s| s.null_high)),
+            _ => figure.line(score, points(|s| s.score)).line(level, points(|s| s.null_high)),
+        };
+        if let Some(ceiling) = &self.ceiling {
+            figure = figure.horizontal("a model without noise", ceiling.noise_free_model);
+        }
+        figure
+    }
+}
