@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Fai
     let all = read(&arguments.responses)?;
     if let [Responses { name, trials: None, .. }] = &all[..] {
         let expected = "trials × stimuli × units, or arrays of several subjects";
-        return Err(Error::shape(name.as_str(), expected, "stimuli × units alone").into());
+        return Err(Error::range(name.as_str(), expected, "stimuli × units alone").into());
     }
     let mut populations = Vec::new();
     for responses in &all {

@@ -39,7 +39,7 @@ impl Responses {
             }
             ref shape => {
                 let expected = "stimuli × units, or trials × stimuli × units";
-                Err(Error::shape(array.label(), expected, format!("{} axes", shape.len())))
+                Err(Error::range(array.label(), expected, format!("{} axes", shape.len())))
             }
         }
     }
@@ -83,7 +83,7 @@ pub(super) fn same_stimuli(left: &[Responses], right: &[Responses]) -> Result<()
         Some(other) => {
             let what = format!("{}: stimuli", other.name);
             let expected = format!("{}, as {} has", first.stimuli(), first.name);
-            Err(Error::shape(what, expected, other.stimuli()))
+            Err(Error::range(what, expected, other.stimuli()))
         }
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Fai
     let [population] = &population[..] else {
         let got = format!("{} arrays", population.len());
         let what = format!("{}: arrays", arguments.population);
-        return Err(hesse::Error::shape(what, "one, as in data.npz:X", got).into());
+        return Err(hesse::Error::range(what, "one, as in data.npz:X", got).into());
     };
     let others = read(&arguments.others)?;
     same_stimuli(std::slice::from_ref(population), &others)?;

@@ -3,8 +3,7 @@
 
 use hesse::faer::Mat;
 use hesse::network::{
-    Activation, Activations, Architecture, Dataset, Initializer, Loss, Network, Objective,
-    Parameters, Trainer,
+    Activation, Activations, Architecture, Dataset, Loss, Network, Objective, Parameters, Trainer,
 };
 use hesse::optimize::{Adam, AdamOptions, Schedule};
 use hesse::similarity::{RowVariance, Rsm, RsmKind};
@@ -46,11 +45,7 @@ impl Networks {
         let bar = Progress::new(output, "similarity: trainings", 2);
         let one = |k: u64| -> Result<(Vec<Tap>, f64), Failure> {
             let seed = seed.wrapping_mul(1000).wrapping_add(k + 1);
-            let start =
-                Parameters::draw(&network, seed, |spec| match spec.name.ends_with("bias") {
-                    true => Initializer::Constant { value: 0.0 },
-                    false => Initializer::HeNormal,
-                });
+            let start = Parameters::initialize(&network, seed);
             let mut adam = Adam::new(network.parameter_count(), AdamOptions::default())?;
             let steps = sizes.epochs * train.len().div_ceil(BATCH) as u64;
             let schedule = Schedule::constant(RATE)?;
