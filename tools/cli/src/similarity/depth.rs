@@ -224,7 +224,9 @@ impl Summary {
     fn write(&self, folder: &Folder, draws: &DepthDraws) -> Result<(), Failure> {
         let (count, layers) = (self.populations.len(), self.layers.len());
         let mut arrays = Archive::new();
-        let tables: [(&str, fn(&Population) -> &Vec<f64>); 3] = [
+        type Table = fn(&Population) -> &[f64];
+        type Column = fn(&Population) -> f64;
+        let tables: [(&str, Table); 3] = [
             ("curves", |p| &p.curve),
             ("curve_low", |p| &p.curve_low),
             ("curve_high", |p| &p.curve_high),
@@ -234,7 +236,7 @@ impl Summary {
                 self.populations.iter().flat_map(|p| of(p).iter().copied()).collect();
             arrays.insert(name, Array::new([count, layers], values)?);
         }
-        let columns: [(&str, fn(&Population) -> f64); 3] =
+        let columns: [(&str, Column); 3] =
             [("depth", |p| p.depth), ("low", |p| p.low), ("high", |p| p.high)];
         for (name, of) in columns {
             arrays.insert(name, Array::from_vector(self.populations.iter().map(of).collect()));

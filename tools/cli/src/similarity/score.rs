@@ -130,7 +130,8 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Fai
     if let Some(folder) = output.folder() {
         folder.write("score.json", (to_json(&summary)? + "\n").as_bytes())?;
         let mut arrays = Archive::new();
-        let columns: [(&str, fn(&Score) -> f64); 5] = [
+        type Column = fn(&Score) -> f64;
+        let columns: [(&str, Column); 5] = [
             ("score", |s| s.score),
             ("low", |s| s.low),
             ("high", |s| s.high),
