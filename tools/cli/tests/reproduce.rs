@@ -157,7 +157,7 @@ fn depths_are_reproduced_as_small_as_it_can_be() {
     let sections = report["sections"].as_array().unwrap();
     assert_eq!((sections.len(), &sections[0]["method"]), (1, &"similarity".into()));
     let claims = sections[0]["claims"].as_array().unwrap();
-    assert_eq!(claims.len(), 21);
+    assert_eq!(claims.len(), 23);
     let claim = |what: &str| {
         claims
             .iter()
