@@ -48,7 +48,7 @@ fn balls_have_the_estimates_of_the_method_sheet() {
             }
         }
         for (e, (mean, (want, sd))) in means.iter().zip(bars).enumerate() {
-            // The sheet's mean has the same error as ours.
+            // The mean of the table has the same error as ours.
             let bar = 4.0 * 2.0_f64.sqrt() * sd / 20.0_f64.sqrt();
             assert!((mean - want).abs() <= bar, "{d} dimensions, estimator {e}: {mean} {want}");
         }

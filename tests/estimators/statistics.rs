@@ -52,7 +52,7 @@ fn balls_have_the_estimates_of_the_method_sheet() {
 
 type Fit = Box<dyn Fn(&PointCloud) -> hesse::Result<Estimate>>;
 
-/// What has no table in the sheet: the mean over five clouds lies within a share of the dimension that
+/// What has no table: the mean over five clouds lies within a share of the dimension that
 /// is known, on balls (where the boundary makes all of them small), spheres and Gaussians.
 #[test]
 fn known_dimensions_are_found() {

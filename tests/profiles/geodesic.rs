@@ -58,7 +58,7 @@ fn histograms_and_fits_of_the_reference() {
     assert_eq!(rejected, 1);
 }
 
-/// E8 of the method sheet with the means of five seeds, and one bar wider for each of them.
+/// Spheres of known dimension with the means of five seeds, and one bar wider for each of them.
 #[test]
 fn spheres_have_their_dimension() {
     for (d, low, high) in [(2, 2.1, 2.2), (3, 3.1, 3.3), (5, 5.1, 5.9)] {

@@ -201,7 +201,7 @@ fn areas_of_a_simulated_cortex() {
     let lower: Vec<f64> = (1..6).map(|area| draws.probability_lower(0, area).unwrap()).collect();
     file.check("prob_visp_lower", &lower, 0.0);
 
-    // What the sheet says must show: the lowest area is lower than each other one in three of four
+    // The lowest area is lower than each other one in three of four
     // draws, and its curve is flat.
     assert!(lower.iter().all(|&p| p >= 0.75));
     assert!(draws.not_below_best(0, 0.95).unwrap().len() > 2);

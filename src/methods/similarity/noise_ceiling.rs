@@ -110,7 +110,7 @@ impl SplitHalf {
     }
 
     /// The ceiling. Where all stimuli have the same number T of trials, one order of trials is drawn
-    /// for all (trials may be whole sessions), else one for each stimulus; the first ⌊T/2⌋ are one half.
+    /// for all (trials may be whole recordings), else one for each stimulus; the first ⌊T/2⌋ are one half.
     ///
     /// Draw d uses the child d of the stream "similarity: halves" of the seed. O(T n p + n² p) a draw.
     ///

@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Methods to run; all of them by default
     #[arg(value_name = "METHOD", value_parser = ["flatness", "dimension", "connectome", "similarity"])]
     methods: Vec<String>,
-    /// The sheets' tables as they stand: some ten times the work. Finished trainings are kept in the
+    /// The tables at their full size: some ten times the work. Finished trainings are kept in the
     /// folder, in runs, and not repeated
     #[arg(long)]
     full: bool,
