@@ -33,6 +33,7 @@ mod dense_products;
 mod descent;
 mod entries;
 mod exact_inverse;
+mod factor_method;
 mod factor_objective;
 mod factor_starts;
 mod factor_steps;
@@ -62,6 +63,7 @@ mod voxel_mask;
 
 pub use cosine_modes::CosineModes;
 pub use data::{TracingData, TracingDataBuilder};
+pub use factor_method::{FactorMethod, Start};
 pub use factor_objective::{FactorObjective, FactorPenalty, FactorValue, PenaltyForm};
 pub use factor_starts::{balance, split_signed, svd_split};
 pub use fitted::{Connectome, Denominator, FullWeights, Status, TracePoint, Weights, mse_rel};
@@ -72,7 +74,7 @@ pub use homogeneous_model::{
 pub use identifiability::{ComponentPair, IdentifiabilityReport, identifiability};
 pub use kernel_model::{DistanceKernel, KernelModel, centroids};
 pub use labels::Labels;
-pub use low_rank_regression::{FactorMethod, LowRankSplineRegression, Start};
+pub use low_rank_regression::LowRankSplineRegression;
 pub use modes::Modes;
 pub use nested_cv::{CvReport, NestedCv, Shuffle, leave_one_out};
 pub use nonnegative_pipeline::NonnegativePipeline;
