@@ -15,7 +15,7 @@ mod sealed {
 /// `mul_add` is fused where the instruction set fuses, and two roundings on the scalar path.
 #[allow(missing_docs)]
 pub trait Lanes: sealed::Sealed + Sized + Copy + 'static {
-    type Vector<S: Simd>: Copy + core::fmt::Debug;
+    type Vector<S: Simd>: Copy + core::fmt::Debug + 'static;
     type Mask<S: Simd>: Copy + core::fmt::Debug;
     /// Unsigned integers of the same width, lane by lane.
     type Bits<S: Simd>: Copy + core::fmt::Debug;

@@ -300,8 +300,8 @@ impl<T: Real> WithSimd for SubtractProduct<'_, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { mut w, v, h, mut next } = self;
-        let (k, m) = (v.columns, w.columns);
+        let Self { mut w, v: all, h, mut next } = self;
+        let (k, m) = (all.columns, w.columns);
         if let Some(g) = &mut next {
             g.fill(0.0);
         }
@@ -315,9 +315,11 @@ impl<T: Real> WithSimd for SubtractProduct<'_, T> {
             const BYTES: usize = 512 * 1024;
             tile = tile.min((BYTES / size_of::<T>() / k / 32 * 32).max(128));
         }
-        for start in (0..v.rows).step_by(tile) {
-            let rows = start..v.rows.min(start + tile);
-            let v = v.row_range(rows.clone());
+        for start in (0..all.rows).step_by(tile) {
+            let rows = start..all.rows.min(start + tile);
+            let end = rows.end;
+            let after = (end < all.rows).then(|| all.row_range(end..all.rows.min(end + tile)));
+            let v = all.row_range(rows.clone());
             let mut w = w.row_range_mut(rows);
             for first in (0..m).step_by(update::CHUNK) {
                 let last = m.min(first + update::CHUNK);
@@ -325,7 +327,9 @@ impl<T: Real> WithSimd for SubtractProduct<'_, T> {
                     update::load(simd, w.column_mut(j), &mut scratch[(j - first) * tile..][..tile]);
                 }
                 let h = &h[first * k..last * k];
-                update::add_product(simd, &mut scratch, tile, -1.0, v, h);
+                // The tile is read again for other columns of W, or for G.
+                let after = after.filter(|_| last == m && next.is_none());
+                update::add_product(simd, &mut scratch, tile, -1.0, v, after, h);
                 for j in first..last {
                     update::store(simd, &scratch[(j - first) * tile..][..tile], w.column_mut(j));
                 }
@@ -382,7 +386,7 @@ impl<T: Real> WithSimd for MultiplyInPlace<'_, T> {
             let rows = start..v.rows.min(start + tile);
             let mut v = v.row_range_mut(rows);
             scratch.fill(0.0);
-            update::add_product(simd, scratch, tile, 1.0, v.as_panel(), h);
+            update::add_product(simd, scratch, tile, 1.0, v.as_panel(), None, h);
             for j in 0..columns {
                 update::store(simd, &scratch[j * tile..][..tile], v.column_mut(j));
             }
@@ -412,5 +416,5 @@ pub(crate) fn add_product<T: Real, S: Simd>(
     v: Panel<'_, T>,
     h: &[f64],
 ) {
-    update::add_product(simd, c, stride, 1.0, v, h);
+    update::add_product(simd, c, stride, 1.0, v, None, h);
 }

@@ -50,7 +50,8 @@ pub(super) fn store<T: Real, S: Simd>(simd: S, c: &[f64], x: &mut [T]) {
 }
 
 /// C ← C + sign V H for a tile, sign = ±1: column j of C starts at `c[j * stride]`, where `stride` is
-/// a multiple of every vector length and at least the number of rows; H is column-major.
+/// a multiple of every vector length and at least the number of rows; H is column-major. `after` holds
+/// the columns of the tile that comes next, if any: its first ones are fetched at the end.
 #[inline(always)]
 pub(super) fn add_product<T: Real, S: Simd>(
     simd: S,
@@ -58,16 +59,17 @@ pub(super) fn add_product<T: Real, S: Simd>(
     stride: usize,
     sign: f64,
     v: Panel<'_, T>,
+    after: Option<Panel<'_, T>>,
     h: &[f64],
 ) {
     let k = v.columns;
     let mut i = 0;
     while i < k {
         i += match k - i {
-            8.. => depth::<T, S, 8>(simd, c, stride, sign, v, h, i),
-            4.. => depth::<T, S, 4>(simd, c, stride, sign, v, h, i),
-            2.. => depth::<T, S, 2>(simd, c, stride, sign, v, h, i),
-            _ => depth::<T, S, 1>(simd, c, stride, sign, v, h, i),
+            8.. => depth::<T, S, 8>(simd, c, stride, sign, v, after, h, i),
+            4.. => depth::<T, S, 4>(simd, c, stride, sign, v, after, h, i),
+            2.. => depth::<T, S, 2>(simd, c, stride, sign, v, after, h, i),
+            _ => depth::<T, S, 1>(simd, c, stride, sign, v, after, h, i),
         };
     }
 }
@@ -80,14 +82,21 @@ fn depth<T: Real, S: Simd, const D: usize>(
     stride: usize,
     sign: f64,
     v: Panel<'_, T>,
+    after: Option<Panel<'_, T>>,
     h: &[f64],
     i: usize,
 ) -> usize {
     let k = v.columns;
     let m = h.len() / k;
     // The columns that come next, fetched while the first columns of C are at work.
-    let next: [&[T]; D] =
-        core::array::from_fn(|d| if i + D + d < k { v.column(i + D + d) } else { &[] });
+    let next: [&[T]; D] = core::array::from_fn(|d| {
+        let c = i + D + d;
+        match after {
+            _ if c < k => v.column(c),
+            Some(after) if c - k < k => after.column(c - k),
+            _ => &[],
+        }
+    });
     let v: [&[T]; D] = core::array::from_fn(|d| v.column(i + d));
     let mut j = 0;
     while j < m {

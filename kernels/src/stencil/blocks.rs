@@ -2,10 +2,14 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{Finish, Run, differences, load, low_bits, present_lanes, store, vectors};
+use super::streamed::{Pending, fence, stream};
+use super::{
+    Finish, Run, differences, load, low_bits, opaque_one, prefetch, present_lanes, store, vectors,
+};
 use crate::Real;
 
-pub(super) struct Apply<'a, T, F> {
+/// `PAST`: y is written past the caches.
+pub(super) struct Apply<'a, T, F, const PAST: bool> {
     pub runs: &'a [Run],
     pub columns: usize,
     pub first: usize,
@@ -14,126 +18,167 @@ pub(super) struct Apply<'a, T, F> {
     pub op: F,
 }
 
-impl<T: Real, F: Finish<T>> WithSimd for Apply<'_, T, F> {
+impl<T: Real, F: Finish<T>, const PAST: bool> WithSimd for Apply<'_, T, F, PAST> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { runs, columns, first, x, y, op } = self;
         let points = x.len() / columns;
+        let lanes = T::lanes::<S>();
+        let one = opaque_one::<T, S>(simd);
+        let of_vector = |p: *const T| p.addr() % size_of::<T::Vector<S>>() / size_of::<T>();
+        let mut pending = Pending::<T>::nothing();
         for run in runs {
             run.check(points);
             let start = (run.start as usize).wrapping_sub(first).saturating_mul(columns);
-            let y = &mut y[start..][..run.length as usize * columns];
-            let mut i = 0;
-            while i < run.length as usize {
-                // The points from i on that have the same neighbours.
-                let own_at = x[(run.start as usize + i) * columns..].as_ptr();
-                let mut distances = [0; 6];
-                let mut changes = 0;
-                for k in 0..6 {
-                    let bits = run.present[k] >> i;
-                    if bits & 1 == 1 {
-                        distances[k] = run.offsets[k] as isize * columns as isize;
-                        changes |= !bits;
+            let length = run.length as usize * columns;
+            let out = y[start..][..length].as_mut_ptr();
+            let own = x[run.start as usize * columns..][..length].as_ptr();
+            let row = Row { run, columns, own, one, op };
+            // Vectors begin where those of x do: a load across lines of the cache costs two. Stores
+            // past the caches must not cross them.
+            let behind = of_vector(if PAST { out } else { own });
+            let mut at = 0;
+            if behind > 0 {
+                at = length.min(lanes - behind);
+                // SAFETY: `check` has found the points and neighbours of the bits in x, and y has been
+                // cut to the run.
+                unsafe {
+                    let v = row.mixed::<S>(simd, 0, at, out);
+                    if PAST {
+                        pending.add::<S>(simd, y, start.wrapping_sub(behind), behind, at, v);
                     } else {
-                        changes |= bits;
+                        T::masked_store(simd, T::mask_of_bits(simd, low_bits(at)), out, v);
                     }
                 }
-                let alike = (changes.trailing_zeros() as usize).min(run.length as usize - i);
-                let y = &mut y[i * columns..][..alike * columns];
-                let part = Alike { own_at, distances, y, op };
-                // SAFETY: `check` has found these points and their neighbours in x.
-                unsafe { part.run::<S>(simd) };
-                i += alike;
             }
+            let (mut distances, mut all) = ([0; 6], u64::MAX);
+            for k in 0..6 {
+                distances[k] = run.offsets[k] as isize * columns as isize;
+                all &= run.present[k];
+            }
+            while at + lanes <= length {
+                let point = at / columns;
+                let inner = (!(all >> point)).trailing_zeros() as usize;
+                // The elements from here on with the same neighbours: with all of them, or of one point.
+                let (distances, end) = if inner > 0 {
+                    (distances, (point + inner) * columns)
+                } else {
+                    (row.distances(point), (point + 1) * columns)
+                };
+                let last = distances[0].max(distances[1]).max(distances[2]).max(distances[3]);
+                // SAFETY: as above.
+                unsafe {
+                    if at + lanes > end {
+                        let to = out.wrapping_add(at);
+                        write::<T, S, PAST>(to, row.mixed::<S>(simd, at, lanes, to));
+                        at += lanes;
+                    }
+                    while at + lanes <= end {
+                        let (p, to) = (own.wrapping_add(at), out.wrapping_add(at));
+                        prefetch(p.wrapping_offset(last).wrapping_add(AHEAD / size_of::<T>()));
+                        let own = load::<T, S>(p);
+                        let near = vectors::<T, S>(own, p, &distances);
+                        let sum = differences::<T, S>(simd, one, own, near);
+                        let old = if F::READS { load::<T, S>(to) } else { own };
+                        write::<T, S, PAST>(to, op.finish(simd, sum, own, old));
+                        at += lanes;
+                    }
+                }
+            }
+            if at < length {
+                let (count, to) = (length - at, out.wrapping_add(at));
+                // SAFETY: as above.
+                unsafe {
+                    let v = row.mixed::<S>(simd, at, count, to);
+                    if PAST {
+                        pending.add::<S>(simd, y, start + at, 0, count, v);
+                    } else {
+                        T::masked_store(simd, T::mask_of_bits(simd, low_bits(count)), to, v);
+                    }
+                }
+            }
+        }
+        if PAST {
+            pending.write(y);
+            fence();
         }
     }
 }
 
-/// Elements whose neighbours are at the same distances, 0 where there is none.
-struct Alike<'a, T, F> {
-    own_at: *const T,
-    distances: [isize; 6],
-    y: &'a mut [T],
+/// How many bytes ahead the last neighbours are fetched: they come from farther away than the others.
+const AHEAD: usize = 2048;
+
+/// # Safety
+/// As `store`, or [`stream`].
+#[inline(always)]
+unsafe fn write<T: Real, S: Simd, const PAST: bool>(p: *mut T, v: T::Vector<S>) {
+    // SAFETY: the caller's.
+    unsafe {
+        if PAST {
+            stream::<T, S>(p, v);
+        } else {
+            store::<T, S>(p, v);
+        }
+    }
+}
+
+/// A run whose points have `columns` elements each, from `own` on.
+struct Row<'a, T, V, F> {
+    run: &'a Run,
+    columns: usize,
+    own: *const T,
+    one: V,
     op: F,
 }
 
-impl<T: Real, F: Finish<T>> Alike<'_, T, F> {
-    /// # Safety
-    /// As many elements as y has are readable at each distance.
+impl<T: Real, V, F: Finish<T>> Row<'_, T, V, F> {
+    /// The distances of the neighbours of a point of the run, 0 where there is none.
     #[inline(always)]
-    unsafe fn run<S: Simd>(self, simd: S) {
-        let Self { own_at, distances, y, op } = self;
-        let lanes = T::lanes::<S>();
-        let (mut p, mut out, mut left) = (own_at, y.as_mut_ptr(), y.len());
-        // Loads that cross lines of the cache cost twice; those of rows of whole vectors all do or none.
-        let behind = p.addr() % size_of::<T::Vector<S>>();
-        if behind != 0 && left >= 8 * lanes {
-            let count = lanes - behind / size_of::<T>();
-            // SAFETY: the caller's; fewer elements than a vector has, and than are left.
-            unsafe { some::<T, S, F>(simd, op, p, &distances, out, count) };
-            (p, out) = (p.wrapping_add(count), out.wrapping_add(count));
-            left -= count;
+    fn distances(&self, point: usize) -> [isize; 6] {
+        let mut distances = [0; 6];
+        for k in 0..6 {
+            let there = (self.run.present[k] >> point & 1).cast_signed() as isize;
+            distances[k] = there * self.run.offsets[k] as isize * self.columns as isize;
         }
-        while left >= lanes {
-            // SAFETY: the caller's.
-            unsafe {
-                let new = whole::<T, S, F>(simd, op, p, &distances, out);
-                store::<T, S>(out, new);
+        distances
+    }
+
+    /// What `count` elements from `at` on become, of points that need not be alike.
+    ///
+    /// # Safety
+    /// They are readable, those neighbours that the run's bits say are there, and what is at `y`.
+    #[inline(always)]
+    unsafe fn mixed<S: Simd>(&self, simd: S, at: usize, count: usize, y: *const T) -> T::Vector<S>
+    where
+        T: Real<Vector<S> = V>,
+        V: Copy,
+    {
+        let (run, columns) = (self.run, self.columns);
+        let (mut bits, mut distances) = ([0; 6], [0; 6]);
+        let mut done = 0;
+        while done < count {
+            let point = (at + done) / columns;
+            let to = count.min((point + 1) * columns - at);
+            let lanes = low_bits(to) & !low_bits(done);
+            for k in 0..6 {
+                bits[k] |= (run.present[k] >> point & 1) * lanes;
             }
-            (p, out) = (p.wrapping_add(lanes), out.wrapping_add(lanes));
-            left -= lanes;
+            done = to;
         }
-        if left > 0 {
-            // SAFETY: the caller's; fewer elements than a vector has.
-            unsafe { some::<T, S, F>(simd, op, p, &distances, out, left) };
+        for k in 0..6 {
+            distances[k] = run.offsets[k] as isize * columns as isize;
         }
-    }
-}
-
-/// What a whole vector becomes.
-///
-/// # Safety
-/// A vector is readable at each distance from `p`, and at `y`.
-#[inline(always)]
-unsafe fn whole<T: Real, S: Simd, F: Finish<T>>(
-    simd: S,
-    op: F,
-    p: *const T,
-    distances: &[isize; 6],
-    y: *const T,
-) -> T::Vector<S> {
-    // SAFETY: the caller's.
-    unsafe {
-        let own = load::<T, S>(p);
-        let sum = differences::<T, S>(simd, own, vectors::<T, S>(own, p, distances));
-        let old = if F::READS { load::<T, S>(y) } else { own };
-        op.finish(simd, sum, own, old)
-    }
-}
-
-/// `count` elements, fewer than a vector has.
-///
-/// # Safety
-/// They are readable at each distance from `p`, and writable at `y`.
-#[inline(always)]
-unsafe fn some<T: Real, S: Simd, F: Finish<T>>(
-    simd: S,
-    op: F,
-    p: *const T,
-    distances: &[isize; 6],
-    y: *mut T,
-    count: usize,
-) {
-    let bits = low_bits(count);
-    let mask = T::mask_of_bits(simd, bits);
-    // SAFETY: the caller's.
-    unsafe {
-        let own = T::masked_load(simd, mask, p);
-        let near = present_lanes::<T, S>(simd, own, p, distances, [bits; 6]);
-        let sum = differences::<T, S>(simd, own, near);
-        let old = if F::READS { T::masked_load(simd, mask, y) } else { own };
-        T::masked_store(simd, mask, y, op.finish(simd, sum, own, old));
+        let p = self.own.wrapping_add(at);
+        let mask = T::mask_of_bits(simd, low_bits(count));
+        // SAFETY: the caller's.
+        unsafe {
+            let own = T::masked_load(simd, mask, p);
+            let near = present_lanes::<T, S>(simd, own, p, &distances, bits);
+            let sum = differences::<T, S>(simd, self.one, own, near);
+            let old = if F::READS { T::masked_load(simd, mask, y) } else { own };
+            self.op.finish(simd, sum, own, old)
+        }
     }
 }

@@ -15,6 +15,7 @@ mod blocks;
 mod points;
 mod product;
 mod run;
+mod streamed;
 #[cfg(test)]
 mod tests;
 
@@ -39,8 +40,10 @@ use crate::{Isa, Real};
 pub fn apply<T: Real>(isa: Isa, runs: &[Run], columns: usize, first: usize, x: &[T], y: &mut [T]) {
     if columns == 1 {
         dispatch!(isa, points::Apply<'a, T, Store> = points::Apply { runs, first, x, y, op: Store });
+    } else if columns > 1 && size_of_val(x) >= STREAMED {
+        apply_streamed(isa, runs, columns, first, x, y);
     } else if columns > 1 {
-        dispatch!(isa, blocks::Apply<'a, T, Store> = blocks::Apply {
+        dispatch!(isa, blocks::Apply<'a, T, Store, false> = blocks::Apply {
             runs,
             columns,
             first,
@@ -50,6 +53,29 @@ pub fn apply<T: Real>(isa: Isa, runs: &[Run], columns: usize, first: usize, x: &
         });
     }
 }
+
+/// [`apply`] for several columns, y written past the caches.
+fn apply_streamed<T: Real>(
+    isa: Isa,
+    runs: &[Run],
+    columns: usize,
+    first: usize,
+    x: &[T],
+    y: &mut [T],
+) {
+    dispatch!(isa, blocks::Apply<'a, T, Store, true> = blocks::Apply {
+        runs,
+        columns,
+        first,
+        x,
+        y,
+        op: Store,
+    });
+}
+
+/// Bytes of x from which on products with several columns are written past the caches: x and y
+/// together no longer stay in a common third-level cache.
+const STREAMED: usize = 24 << 20;
 
 /// Y ← α L X + β X + γ Y, with the arguments of [`apply`]. 16 flops an element; y is read, also for
 /// γ = 0.
@@ -69,7 +95,7 @@ pub fn recurrence<T: Real>(
     if columns == 1 {
         dispatch!(isa, points::Apply<'a, T, Recur<T>> = points::Apply { runs, first, x, y, op });
     } else if columns > 1 {
-        dispatch!(isa, blocks::Apply<'a, T, Recur<T>> = blocks::Apply {
+        dispatch!(isa, blocks::Apply<'a, T, Recur<T>, false> = blocks::Apply {
             runs,
             columns,
             first,
@@ -136,29 +162,57 @@ impl<T: Real> Finish<T> for Recur<T> {
 
 /// Σ (near − own), the two neighbours along an axis first.
 ///
+/// Processors that fuse have units for additions and others for a·b + c, so the first two pairs are
+/// taken the other way round, own − near · 1, as five of eleven operations of the second kind: twice as
+/// many a cycle. A product with 1 is exact, so that the bits are those of subtractions. `one` is
+/// [`opaque_one`]: of a constant the compiler would make subtractions again.
+///
 /// No closures around vector operations: they are functions of their own, without the instruction
 /// set that the operations need, and do not become part of the loop.
 #[inline(always)]
 fn differences<T: Real, S: Simd>(
     simd: S,
+    one: T::Vector<S>,
     own: T::Vector<S>,
     near: [T::Vector<S>; 6],
 ) -> T::Vector<S> {
-    let first = pair::<T, S>(simd, own, near[0], near[1]);
-    let second = pair::<T, S>(simd, own, near[2], near[3]);
-    let third = pair::<T, S>(simd, own, near[4], near[5]);
-    <T as Lanes>::add(simd, <T as Lanes>::add(simd, first, second), third)
+    let first = <T as Lanes>::add(
+        simd,
+        less::<T, S>(simd, one, own, near[0]),
+        less::<T, S>(simd, one, own, near[1]),
+    );
+    let second = <T as Lanes>::add(
+        simd,
+        less::<T, S>(simd, one, own, near[2]),
+        less::<T, S>(simd, one, own, near[3]),
+    );
+    let third = <T as Lanes>::add(
+        simd,
+        <T as Lanes>::sub(simd, near[4], own),
+        <T as Lanes>::sub(simd, near[5], own),
+    );
+    less::<T, S>(simd, one, third, <T as Lanes>::add(simd, first, second))
 }
 
-/// (a − own) + (b − own).
+/// a − b.
 #[inline(always)]
-fn pair<T: Real, S: Simd>(
+fn less<T: Real, S: Simd>(
     simd: S,
-    own: T::Vector<S>,
+    one: T::Vector<S>,
     a: T::Vector<S>,
     b: T::Vector<S>,
 ) -> T::Vector<S> {
-    <T as Lanes>::add(simd, <T as Lanes>::sub(simd, a, own), <T as Lanes>::sub(simd, b, own))
+    if T::lanes::<S>() == 1 {
+        <T as Lanes>::sub(simd, a, b)
+    } else {
+        <T as Lanes>::neg_mul_add(simd, b, one, a)
+    }
+}
+
+/// Ones that the compiler does not know.
+#[inline(always)]
+fn opaque_one<T: Real, S: Simd>(simd: S) -> T::Vector<S> {
+    T::splat(simd, core::hint::black_box(T::ONE))
 }
 
 /// The lowest `count` bits.
@@ -227,4 +281,17 @@ unsafe fn present_lanes<T: Real, S: Simd>(
         out[k] = T::select(simd, mask, there, own);
     }
     out
+}
+
+/// Asks for the line at `p`.
+#[inline(always)]
+fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
 }

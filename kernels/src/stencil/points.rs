@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{Finish, Run, differences, load, low_bits, present_lanes, store, vectors};
+use super::{Finish, Run, differences, load, low_bits, opaque_one, present_lanes, store, vectors};
 use crate::Real;
 
 pub(super) struct Apply<'a, T, F> {
@@ -21,6 +21,7 @@ impl<T: Real, F: Finish<T>> WithSimd for Apply<'_, T, F> {
         let Self { runs, first, x, y, op } = self;
         let lanes = T::lanes::<S>();
         let whole = low_bits(lanes);
+        let one = opaque_one::<T, S>(simd);
         for run in runs {
             run.check(x.len());
             let length = run.length as usize;
@@ -42,7 +43,7 @@ impl<T: Real, F: Finish<T>> WithSimd for Apply<'_, T, F> {
                         let p = own_at.wrapping_add(i);
                         let own = load::<T, S>(p);
                         let near = vectors::<T, S>(own, p, &distances);
-                        let sum = differences::<T, S>(simd, own, near);
+                        let sum = differences::<T, S>(simd, one, own, near);
                         let y = y.wrapping_add(i);
                         let old = if F::READS { load::<T, S>(y) } else { own };
                         store::<T, S>(y, op.finish(simd, sum, own, old));
@@ -58,7 +59,7 @@ impl<T: Real, F: Finish<T>> WithSimd for Apply<'_, T, F> {
                         let p = own_at.wrapping_add(i);
                         let own = T::masked_load(simd, mask, p);
                         let near = present_lanes::<T, S>(simd, own, p, &distances, bits);
-                        let sum = differences::<T, S>(simd, own, near);
+                        let sum = differences::<T, S>(simd, one, own, near);
                         let y = y.wrapping_add(i);
                         let old = if F::READS { T::masked_load(simd, mask, y) } else { own };
                         T::masked_store(simd, mask, y, op.finish(simd, sum, own, old));

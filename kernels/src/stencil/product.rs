@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{Run, differences, load, low_bits, present_lanes, store, vectors};
+use super::{Run, differences, load, low_bits, opaque_one, present_lanes, store, vectors};
 use crate::compiled::dispatch;
 use crate::lanes::Lanes;
 use crate::{Isa, Real};
@@ -150,6 +150,7 @@ impl<T: Real, R: Target<T>, F: Op<T>> WithSimd for Tile<'_, T, R, F> {
             None => 0,
         };
         tile.columns.iter().for_each(|run| run.check(width));
+        let one = opaque_one::<T, S>(simd);
         let mut squares = 0.0;
         for rows in tile.rows {
             rows.check(height);
@@ -167,7 +168,9 @@ impl<T: Real, R: Target<T>, F: Op<T>> WithSimd for Tile<'_, T, R, F> {
                 for columns in tile.columns {
                     // SAFETY: rows of `width` elements start at each pointer, as `check` has found of
                     // rows and columns; `out` is as long or null.
-                    unsafe { part::<T, S, F>(simd, op, columns, own, &beside, out, &mut sums) };
+                    unsafe {
+                        part::<T, S, F>(simd, one, op, columns, own, &beside, out, &mut sums)
+                    };
                 }
                 if F::SQUARES {
                     squares += simd.reduce_sum_f64s(simd.add_f64s(sums[0], sums[1]));
@@ -186,6 +189,7 @@ impl<T: Real, R: Target<T>, F: Op<T>> WithSimd for Tile<'_, T, R, F> {
 #[inline(always)]
 unsafe fn part<T: Real, S: Simd, F: Op<T>>(
     simd: S,
+    one: T::Vector<S>,
     op: F,
     run: &Run,
     own: *const T,
@@ -210,8 +214,8 @@ unsafe fn part<T: Real, S: Simd, F: Op<T>>(
             unsafe {
                 let p = own_at.wrapping_add(i);
                 let own = load::<T, S>(p);
-                let around = differences::<T, S>(simd, own, vectors::<T, S>(own, p, &near));
-                let across = differences::<T, S>(simd, own, vectors::<T, S>(own, p, beside));
+                let around = differences::<T, S>(simd, one, own, vectors::<T, S>(own, p, &near));
+                let across = differences::<T, S>(simd, one, own, vectors::<T, S>(own, p, beside));
                 let sum = <T as Lanes>::add(simd, around, across);
                 if F::SQUARES {
                     add_square::<T, S>(simd, sum, sums);
@@ -236,8 +240,8 @@ unsafe fn part<T: Real, S: Simd, F: Op<T>>(
                 let own = T::masked_load(simd, mask, p);
                 let near = present_lanes::<T, S>(simd, own, p, &near, bits);
                 let next = present_lanes::<T, S>(simd, own, p, beside, [here; 6]);
-                let around = differences::<T, S>(simd, own, near);
-                let across = differences::<T, S>(simd, own, next);
+                let around = differences::<T, S>(simd, one, own, near);
+                let across = differences::<T, S>(simd, one, own, next);
                 let sum = <T as Lanes>::add(simd, around, across);
                 if F::SQUARES {
                     add_square::<T, S>(simd, sum, sums);

@@ -55,6 +55,27 @@ fn products_are_the_oracles<T: Real>() {
                         let bound = if exact { 0.0 } else { 7.0 * unit * size[i] };
                         assert!((y.to_f64() - want).abs() <= bound, "{isa} {columns} {i}: {y}");
                     }
+                    if columns > 1 {
+                        let mut streamed = vec![T::NAN; n * columns + offset];
+                        // The second half alone, then the first, shifted against x.
+                        let shift = (offset + columns) % 4;
+                        let mut all = vec![T::NAN; n * columns + shift];
+                        let half = runs.len() / 2;
+                        let cut = runs.get(half).map_or(n, |s| s.start as usize);
+                        let (low, high) = all[shift..].split_at_mut(cut * columns);
+                        apply_streamed(isa, &runs[half..], columns, cut, x, high);
+                        apply_streamed(isa, &runs[..half], columns, 0, x, low);
+                        assert_eq!(all[shift..], y[offset..], "{isa} {columns} streamed in halves");
+                        assert!(all[..shift].iter().all(|y| !y.is_finite()));
+                        // Runs that do not follow each other.
+                        let (even, odd): (Vec<_>, Vec<_>) =
+                            runs.iter().partition(|run| run.start % 2 == 0);
+                        for runs in [odd, even] {
+                            let out = &mut streamed[offset..];
+                            apply_streamed(isa, &runs, columns, 0, x, out);
+                        }
+                        assert_eq!(streamed[offset..], y[offset..], "{isa} {columns} streamed");
+                    }
                     let old = numbers::<T>(4, n * columns, exact);
                     let mut z = old.clone();
                     let factors = [0.5, -3.0, 0.25];
