@@ -3,6 +3,7 @@
 mod bad_input;
 mod cortex;
 mod full;
+mod gap;
 mod golden;
 mod identities;
 mod low_rank;

@@ -9,8 +9,15 @@
 //!
 //! Linear systems are solved loosely first and to the tolerance asked for at the end: each time no
 //! entry has the wrong status, the tolerance tightens.
+//!
+//! Where a relative gap is asked for ([`Goal`]), a round ends as soon as a step lowers the objective by
+//! less than a fraction of it, a fraction that falls from round to round: which entries are held
+//! matters more at first than what the others are, and the residual, most of it in modes that cost
+//! nothing, says little about either. After each round that can have reached the goal the gap is
+//! bounded ([`DualityGap`]).
 
 use super::descent::{self, Outcome};
+use super::duality_gap::DualityGap;
 use super::entries::{self, Active};
 use super::objective::SplineObjective;
 use super::preconditioner::Inverse;
@@ -23,6 +30,18 @@ const MURTY: usize = 50;
 /// The first tolerance of linear systems, and the factor by which it tightens.
 const LOOSE: f64 = 1e-5;
 const TIGHTEN: f64 = 1e-3;
+
+/// The first and the smallest relative decrease of the objective by a step that ends a round, in units
+/// of the gap to be reached, and the factor from round to round.
+const FIRST_DECREASE: f64 = 10.0;
+const LEAST_DECREASE: f64 = 0.01;
+const LESS: f64 = 0.3;
+
+/// The relative gap at which the search ends.
+pub(super) struct Goal {
+    pub gap: f64,
+    pub bound: DualityGap,
+}
 
 /// Why the search paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +78,11 @@ pub(super) struct State {
     pub stagnated: bool,
     /// Projected steps from now on.
     pub descending: bool,
+    /// The relative decrease by a step that ends a round; 0 where the residual decides.
+    pub decrease: f64,
+    /// The objective in this round, and by how much the last step has lowered it.
+    pub objective: f64,
+    pub lowered: f64,
 }
 
 /// A running search.
@@ -69,6 +93,11 @@ pub(super) struct ActiveSet<'a> {
     /// The tightest ‖r‖/‖B‖.
     tolerance: f64,
     size: f64,
+    goal: Option<Goal>,
+    /// The relative gap last proven.
+    gap: f64,
+    /// Objectives below this are rounding.
+    least: f64,
     q: Vec<f64>,
     s: Vec<f64>,
     pub state: State,
@@ -81,6 +110,7 @@ impl<'a> ActiveSet<'a> {
         inverse: &'a mut Inverse,
         nonnegative: bool,
         tolerance: f64,
+        goal: Option<Goal>,
         start: Option<Vec<f64>>,
     ) -> Result<Self> {
         let n = objective.len();
@@ -105,8 +135,11 @@ impl<'a> ActiveSet<'a> {
             murty: 0,
             stagnated: false,
             descending: false,
+            decrease: goal.as_ref().map_or(0.0, |goal| FIRST_DECREASE * goal.gap),
+            objective: f64::INFINITY,
+            lowered: f64::INFINITY,
         };
-        let mut search = Self::resume(objective, inverse, nonnegative, tolerance, state)?;
+        let mut search = Self::resume(objective, inverse, nonnegative, tolerance, goal, state)?;
         if warm && nonnegative {
             search.gradient();
             search.state.active = Active::of_feasible(&search.state.x, &search.q);
@@ -120,6 +153,7 @@ impl<'a> ActiveSet<'a> {
         inverse: &'a mut Inverse,
         nonnegative: bool,
         tolerance: f64,
+        goal: Option<Goal>,
         state: State,
     ) -> Result<Self> {
         let n = objective.len();
@@ -129,7 +163,22 @@ impl<'a> ActiveSet<'a> {
         if state.inside {
             inverse.hold(&state.active);
         }
-        Ok(Self { objective, inverse, nonnegative, tolerance, size, q, s, state })
+        let gap = f64::INFINITY;
+        let least = f64::EPSILON * entries::square(objective.data.projections_by_experiment());
+        #[rustfmt::skip]
+        let search =
+            Self { objective, inverse, nonnegative, tolerance, size, goal, gap, least, q, s, state };
+        Ok(search)
+    }
+
+    /// f(x), where rounds keep track of it.
+    pub fn objective(&self) -> Option<f64> {
+        (self.state.decrease > 0.0).then_some(self.state.objective)
+    }
+
+    /// The relative gap last proven; infinite where none was.
+    pub fn gap(&self) -> f64 {
+        self.gap
     }
 
     /// ‖r‖/‖B‖; 0 where B is.
@@ -148,6 +197,30 @@ impl<'a> ActiveSet<'a> {
         self.objective.half_hessian(&self.state.x, &mut self.s, &mut self.q);
         self.objective.right_hand_side(&mut self.s);
         entries::axpy(-1.0, &self.s, &mut self.q);
+    }
+
+    /// Bounds the relative gap of max(x, 0); `q` is half the gradient at x, `r` and `p` are overwritten.
+    fn prove(&mut self) {
+        let (Some(goal), Some(modes)) = (&self.goal, self.inverse.modes()) else { return };
+        let State { x, r, p, active, rho, .. } = &mut self.state;
+        entries::axpby(1.0, x, 0.0, p);
+        if self.nonnegative {
+            entries::clip(p);
+        }
+        let primal = self.objective.value_in(p, &mut self.s).objective;
+        entries::axpby(2.0, &self.q, 0.0, r);
+        active.keep_negative(r);
+        // Multipliers are 0 where x is not.
+        let lagrangian = self.objective.value_from_half_gradient(x, &self.q);
+        let dual = lagrangian - goal.bound.bound(&self.objective, modes, r);
+        *rho = 0.0;
+        self.gap = if primal <= 0.0 {
+            0.0
+        } else if dual > 0.0 {
+            ((primal - dual) / dual).max(0.0)
+        } else {
+            f64::INFINITY
+        };
     }
 
     /// r ← B − A x on the free entries; its norm.
@@ -177,6 +250,11 @@ impl<'a> ActiveSet<'a> {
                 self.inverse.hold(&self.state.active);
                 self.state.active.project(&mut self.state.x);
                 self.refresh();
+                if self.state.decrease > 0.0 {
+                    self.state.objective =
+                        self.objective.value_from_half_gradient(&self.state.x, &self.q);
+                    self.state.lowered = f64::INFINITY;
+                }
                 self.state.confirmed = f64::INFINITY;
                 self.state.inside = true;
                 self.state.stagnated = false;
@@ -193,7 +271,10 @@ impl<'a> ActiveSet<'a> {
 
     /// One conjugate gradient step; false if the free entries are solved for.
     fn step(&mut self) -> bool {
-        let bound = self.state.tolerance * self.size;
+        if self.state.lowered < self.state.decrease * self.state.objective.max(self.least) {
+            return false;
+        }
+        let bound = if self.state.decrease > 0.0 { 0.0 } else { self.state.tolerance * self.size };
         if entries::square(&self.state.r).sqrt() <= bound {
             if self.state.since_refresh == 0 {
                 return false;
@@ -229,6 +310,8 @@ impl<'a> ActiveSet<'a> {
         entries::axpy(alpha, &state.p, &mut state.x);
         entries::axpy(-alpha, &self.q, &mut state.r);
         state.rho = rho;
+        state.lowered = alpha * rho;
+        state.objective -= state.lowered;
         state.since_refresh += 1;
         state.iterations += 1;
         true
@@ -237,35 +320,54 @@ impl<'a> ActiveSet<'a> {
     /// Exchanges entries of the wrong status; `Some` at the end.
     fn end_of_round(&mut self) -> Option<Pause> {
         self.state.rounds += 1;
-        let wrong = if self.nonnegative {
+        if self.nonnegative || self.goal.is_some() {
             self.gradient();
-            let bound = 10.0 * self.state.tolerance * self.size;
-            let wrong = self.state.active.violations(&self.state.x, &self.q, bound);
-            let state = &mut self.state;
-            if wrong > 0 {
-                if wrong < state.fewest {
-                    (state.fewest, state.stalled, state.murty) = (wrong, 0, 0);
-                } else {
-                    state.stalled += 1;
-                }
-                if state.stalled <= STALLED {
-                    state.active.exchange(&state.x, &self.q, bound);
-                } else if state.murty < MURTY {
-                    state.murty += 1;
-                    state.active.exchange_last(&state.x, &self.q, bound);
-                } else {
-                    state.descending = true;
-                    entries::clip(&mut state.x);
-                }
+        }
+        if let Some(goal) = &self.goal
+            && self.state.decrease <= goal.gap
+        {
+            let target = goal.gap;
+            self.prove();
+            if self.gap <= target {
+                return Some(Pause::Done);
             }
-            wrong
-        } else {
-            0
-        };
+        }
+        let tolerance = if self.state.decrease > 0.0 { 0.0 } else { self.state.tolerance };
+        let bound = 10.0 * tolerance * self.size;
+        let state = &mut self.state;
+        let wrong =
+            if self.nonnegative { state.active.violations(&state.x, &self.q, bound) } else { 0 };
         if wrong > 0 {
+            if wrong < state.fewest {
+                (state.fewest, state.stalled, state.murty) = (wrong, 0, 0);
+            } else {
+                state.stalled += 1;
+            }
+            if state.stalled <= STALLED {
+                state.active.exchange(&state.x, &self.q, bound);
+            } else if state.decrease > 0.0 {
+                // Rounds this loose lead no further.
+                state.decrease = 0.0;
+                (state.fewest, state.stalled) = (usize::MAX, 0);
+                return None;
+            } else if state.murty < MURTY {
+                state.murty += 1;
+                state.active.exchange_last(&state.x, &self.q, bound);
+            } else {
+                state.descending = true;
+                entries::clip(&mut state.x);
+            }
+            if let Some(goal) = &self.goal {
+                let least = (LEAST_DECREASE * goal.gap).min(state.decrease);
+                state.decrease = (LESS * state.decrease).max(least);
+            }
             return None;
         }
-        let state = &mut self.state;
+        if state.decrease > 0.0 && !state.stagnated {
+            let less = LESS * state.decrease;
+            state.decrease = if less > f64::EPSILON { less } else { 0.0 };
+            return None;
+        }
         if state.tolerance <= self.tolerance {
             return Some(Pause::Done);
         }

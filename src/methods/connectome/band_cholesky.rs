@@ -58,6 +58,11 @@ impl Ordering {
         Self { order, place }
     }
 
+    /// The place of a voxel.
+    pub fn place(&self, voxel: usize) -> usize {
+        self.place[voxel]
+    }
+
     /// The largest distance from the diagonal of an element of `matrix` in this order.
     pub fn bandwidth(&self, matrix: CsMatView<'_, f64>) -> usize {
         let distance = |(_, (i, j)): (&f64, (usize, usize))| self.place[i].abs_diff(self.place[j]);

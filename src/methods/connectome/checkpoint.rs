@@ -8,7 +8,7 @@ use super::objective::SplineObjective;
 use crate::io::{Archive, Array, Limits};
 use crate::{Error, Result};
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// What must agree: version, sizes, and the bits of λ' and of the data.
 fn settings(objective: &SplineObjective<'_>, nonnegative: bool) -> Vec<u64> {
@@ -44,8 +44,9 @@ pub(super) fn write(
         archive.insert(name, Array::from_real([values.len()], values)?);
     }
     archive.insert("active", Array::from_vector(state.active.flags().to_vec()));
-    archive
-        .insert("numbers", Array::from_vector(vec![state.rho, state.tolerance, state.confirmed]));
+    let State { rho, tolerance, confirmed, decrease, objective, lowered, .. } = *state;
+    let numbers = vec![rho, tolerance, confirmed, decrease, objective, lowered];
+    archive.insert("numbers", Array::from_vector(numbers));
     let counts = [
         state.since_refresh,
         usize::from(state.inside),
@@ -94,10 +95,11 @@ pub(super) fn read(
     let flags = flags.filter(|f| f.len() == n && f.iter().all(|f| *f <= 1));
     let flags = flags.ok_or_else(|| broken("active", "expected a 0 or 1 for each entry"))?;
     let numbers = archive.get("numbers")?.to_f64()?;
-    let &[rho, tolerance, confirmed] = numbers.as_slice() else {
-        return Err(broken("numbers", "expected three numbers"));
+    let &[rho, tolerance, confirmed, decrease, objective, lowered] = numbers.as_slice() else {
+        return Err(broken("numbers", "expected six numbers"));
     };
-    if !(rho >= 0.0 && tolerance > 0.0 && confirmed >= 0.0) {
+    let possible = [rho, confirmed, decrease, lowered].iter().all(|x| *x >= 0.0);
+    if !(possible && tolerance > 0.0 && !objective.is_nan()) {
         return Err(broken("numbers", "expected numbers that a search can have left"));
     }
     let counts = archive.get("counts")?;
@@ -125,5 +127,8 @@ pub(super) fn read(
         murty,
         stagnated: stagnated != 0,
         descending: descending != 0,
+        decrease,
+        objective,
+        lowered,
     })
 }

@@ -150,6 +150,18 @@ impl Active {
         });
     }
 
+    /// x ← min(x, 0) where held.
+    pub fn keep_negative(&self, x: &mut [f64]) {
+        if self.count == 0 {
+            return;
+        }
+        parallel::for_each_piece(x, PIECE, |i, x| {
+            for (x, &held) in x.iter_mut().zip(piece(&self.held, i)) {
+                *x = if held != 0 && *x > 0.0 { 0.0 } else { *x };
+            }
+        });
+    }
+
     /// Entries that have the wrong status: free with x < 0, held with g < −tolerance.
     pub fn violations(&self, x: &[f64], g: &[f64], tolerance: f64) -> usize {
         let wrong = |i: usize| {

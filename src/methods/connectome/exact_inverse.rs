@@ -3,8 +3,8 @@
 use super::block_cholesky::{self, BlockCholesky};
 use super::dense_factors::Cholesky;
 use super::entries::Active;
+use super::mode_basis::transposed;
 use super::objective::SplineObjective;
-use super::preconditioner::transposed;
 use super::smoothing_operator::SmoothingOperator;
 use crate::Result;
 

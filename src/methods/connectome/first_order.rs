@@ -65,6 +65,7 @@ pub(super) fn minimize(
             active: 0,
             residual: progress.projected_gradient,
             objective: Some(progress.value),
+            gap: None,
         };
         callback.as_mut().map_or(ControlFlow::Continue(()), |callback| callback(&seen))
     };

@@ -138,6 +138,11 @@ pub struct Connectome {
     /// The same in units of the problem: W over its largest entry, ∇f over max |∇f(0)| for full W;
     /// for factors ∇f over its largest entry at the start.
     pub kkt_relative: f64,
+    /// (f(W) − d)/d at most, where d ≤ min f is proven ([`SplineRegression::tol_gap`]); NaN where no gap
+    /// was asked for or reached.
+    ///
+    /// [`SplineRegression::tol_gap`]: super::SplineRegression::tol_gap
+    pub gap: f64,
     /// Unknowns that are exactly zero.
     pub n_active: usize,
     /// Iterations of the solver: of conjugate gradients, quasi-Newton or projected steps.
@@ -189,6 +194,7 @@ impl Connectome {
             lambda_eff: f64::NAN,
             kkt: f64::NAN,
             kkt_relative: f64::NAN,
+            gap: f64::NAN,
             n_active,
             iterations: 0,
             rounds: 0,

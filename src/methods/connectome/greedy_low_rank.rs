@@ -273,6 +273,7 @@ impl Equation<'_> {
             lambda_eff: self.lambda_eff,
             kkt,
             kkt_relative: kkt,
+            gap: f64::NAN,
             n_active: 0,
             iterations: steps,
             rounds: 0,

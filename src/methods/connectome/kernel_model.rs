@@ -165,6 +165,7 @@ impl KernelModel {
             lambda_eff: 0.0,
             kkt: f64::NAN,
             kkt_relative: f64::NAN,
+            gap: f64::NAN,
             n_active: 0,
             iterations: 0,
             rounds: 0,

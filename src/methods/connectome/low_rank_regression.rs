@@ -296,6 +296,7 @@ impl<'a> LowRankSplineRegression<'a> {
             lambda_eff,
             kkt,
             kkt_relative: if first > 0.0 { kkt / first } else { kkt },
+            gap: f64::NAN,
             iterations,
             rounds: restarts,
             status,
@@ -430,6 +431,7 @@ impl<'a> LowRankSplineRegression<'a> {
                     active: 0,
                     residual: f64::NAN,
                     objective: Some(f),
+                    gap: None,
                 };
                 if callback(&progress).is_break() {
                     status = Status::Interrupted;

@@ -145,6 +145,7 @@ impl NonnegativePipeline {
             lambda_eff,
             kkt,
             kkt_relative: if largest > 0.0 { kkt / largest } else { 0.0 },
+            gap: f64::NAN,
             iterations,
             rounds,
             status,

@@ -246,6 +246,14 @@ impl<'a> SplineObjective<'a> {
         Value { objective: loss + self.lambda_eff * penalty, loss, penalty }
     }
 
+    /// f(W) = ⟨W, A W − B⟩ − ⟨B, W⟩ + ‖Ω∘Y‖² from the half gradient A W − B: no pass of S, and an error
+    /// of some ε‖Ω∘Y‖².
+    pub(super) fn value_from_half_gradient(&self, w: &[f64], half: &[f64]) -> f64 {
+        let y = self.data.projections_by_experiment();
+        let predicted = observed_product(self.data, w, false);
+        entries::dot(w, half) - entries::dot(&predicted, y) + entries::square(y)
+    }
+
     /// ‖Ω∘(D X)‖² and ‖S(D)‖².
     pub(super) fn curvature_in(&self, d: &[f64], s: &mut [f64]) -> (f64, f64) {
         let loss = entries::square(&observed_product(self.data, d, false));

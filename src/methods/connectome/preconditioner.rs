@@ -2,16 +2,14 @@
 //!
 //! [`SplineRegression`]: super::SplineRegression
 
-use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
-
 use super::cosine_modes::CosineModes;
 use super::dense_factors::Cholesky;
 use super::entries::{self, Active};
 use super::exact_inverse::{self, ExactInverse};
+use super::mode_basis::{Basis, FEW, modes, transposed};
 use super::objective::SplineObjective;
 use super::smoothing_operator::SmoothingOperator;
-use crate::krylov::{Lanczos, SparseOperator, symmetric_eigen};
-use crate::{Error, Isa, Result, parallel};
+use crate::{Error, Result, parallel};
 
 /// Which approximate inverse of the Hessian steers the conjugate gradients.
 ///
@@ -58,13 +56,8 @@ pub enum Preconditioner {
     },
 }
 
-/// Voxels a side up to which `Auto` takes all modes.
-pub(super) const FEW: usize = 1000;
 /// Modes that `Auto` takes beyond.
 pub(super) const MODES: usize = 400;
-/// Columns of one task in products of matrices.
-const PANEL: usize = 128;
-
 /// M⁻¹ applied to residuals of ½H.
 pub(super) enum Inverse {
     Identity,
@@ -73,26 +66,17 @@ pub(super) enum Inverse {
     Exact(Box<ExactInverse>, Box<Inverse>),
 }
 
-/// Orthonormal modes of one side with their eigenvalues.
-enum Basis {
-    /// n × k, column-major.
-    Dense {
-        n: usize,
-        vectors: Vec<f64>,
-    },
-    Cosine(CosineModes),
-}
-
 /// The problem in which everything was observed, inverted on low modes.
 pub(super) struct Modes {
-    y: Basis,
-    x: Basis,
-    mu: Vec<f64>,
-    nu: Vec<f64>,
+    pub y: Basis,
+    pub x: Basis,
+    /// Eigenvalues of L_y and of L_x.
+    pub mu: Vec<f64>,
+    pub nu: Vec<f64>,
     lambda_eff: f64,
     rho: f64,
     /// X̂, k_x × n_inj, column-major.
-    injections: Vec<f64>,
+    pub injections: Vec<f64>,
     experiments: usize,
     /// I + X̂ᵀ D_k⁻¹ X̂ for each k.
     capacitance: Vec<Cholesky>,
@@ -212,123 +196,18 @@ impl Inverse {
         }
     }
 
+    /// The modes that it is made of, or that stand by.
+    pub fn modes(&self) -> Option<&Modes> {
+        match self {
+            Inverse::Identity => None,
+            Inverse::Modes(modes) => Some(modes),
+            Inverse::Exact(_, other) => other.modes(),
+        }
+    }
+
     /// Whether there is anything to apply.
     pub fn is_identity(&self) -> bool {
         matches!(self, Inverse::Identity)
-    }
-}
-
-/// The k modes of L with the largest eigenvalues (which are ≤ 0), from 0 downwards.
-fn modes(l: &SmoothingOperator, k: usize, side: &str) -> Result<(Vec<f64>, Basis)> {
-    let n = l.voxels();
-    if n <= FEW || 3 * k >= n {
-        let dense = l.matrix().to_dense();
-        let matrix = faer::Mat::from_fn(n, n, |i, j| dense[(i, j)]);
-        let eigen = symmetric_eigen(matrix.as_ref())
-            .ok_or_else(|| Error::range(format!("eigenvalues of {side}"), "convergence", "none"))?;
-        let order: Vec<usize> = (0..n).rev().take(k).collect();
-        let values = order.iter().map(|&i| eigen.values[i]).collect();
-        let vectors = order.iter().flat_map(|&i| eigen.vectors.col(i).iter().copied()).collect();
-        return Ok((values, Basis::Dense { n, vectors }));
-    }
-    // Modes steer, they need not be exact: only orthonormal, with their Rayleigh quotients.
-    let pairs = match l.laplacian() {
-        Some(laplacian) => {
-            Lanczos::<f64, _>::new(laplacian).largest(k).tolerance(1e-4).verify(false).run()?
-        }
-        None => {
-            let operator = SparseOperator::<f64>::new(l.matrix())?;
-            Lanczos::new(&operator).largest(k).tolerance(1e-4).verify(false).run()?
-        }
-    };
-    let vectors = (0..pairs.values.len())
-        .flat_map(|j| pairs.vectors.col(j).iter().copied().collect::<Vec<_>>());
-    Ok((pairs.values.clone(), Basis::Dense { n, vectors: vectors.collect() }))
-}
-
-/// C ← A B + β C, columns of B (rows × n) and C (m × n) one after the other, in fixed panels.
-fn product(c: &mut [f64], m: usize, beta: f64, a: MatrixRef<'_, f64>, b: &[f64], rows: usize) {
-    let isa = Isa::current();
-    parallel::for_each_piece(c, m * PANEL, |i, c| {
-        let columns = c.len() / m;
-        let b = MatrixRef::column_major(&b[i * PANEL * rows..], rows, columns);
-        gemm(isa, 1.0, a, b, beta, MatrixMut::column_major(c, m, columns));
-    });
-}
-
-/// The transpose of a column-major matrix of so many rows, in blocks that fit the first cache.
-pub(super) fn transposed(x: &[f64], rows: usize) -> Vec<f64> {
-    const BLOCK: usize = 32;
-    let columns = x.len() / rows;
-    let mut out = vec![0.0; x.len()];
-    parallel::for_each_piece(&mut out, BLOCK * columns, |i, out| {
-        let first = i * BLOCK;
-        let height = out.len() / columns;
-        for left in (0..columns).step_by(BLOCK) {
-            for r in 0..height {
-                for c in left..columns.min(left + BLOCK) {
-                    out[r * columns + c] = x[first + r + c * rows];
-                }
-            }
-        }
-    });
-    out
-}
-
-impl Basis {
-    fn copy(&self) -> Self {
-        match self {
-            Basis::Dense { n, vectors } => Basis::Dense { n: *n, vectors: vectors.clone() },
-            Basis::Cosine(modes) => Basis::Cosine(modes.clone()),
-        }
-    }
-
-    fn voxels(&self) -> usize {
-        match self {
-            Basis::Dense { n, .. } => *n,
-            Basis::Cosine(modes) => modes.len(),
-        }
-    }
-
-    fn modes(&self) -> usize {
-        match self {
-            Basis::Dense { n, vectors } => vectors.len() / n,
-            Basis::Cosine(modes) => modes.len(),
-        }
-    }
-
-    /// Qᵀ X for columns of voxels, one after the other.
-    fn analyse(&self, x: &[f64]) -> Vec<f64> {
-        match self {
-            Basis::Dense { n, vectors } => {
-                let k = vectors.len() / n;
-                let mut out = vec![0.0; x.len() / n * k];
-                let q = MatrixRef::column_major(vectors, *n, k).transposed();
-                product(&mut out, k, 0.0, q, x, *n);
-                out
-            }
-            Basis::Cosine(modes) => {
-                let mut out = x.to_vec();
-                // The only error is a length that is no multiple.
-                let _ = modes.forward_rows(&mut out);
-                out
-            }
-        }
-    }
-
-    /// out ← Q H + β out for columns of modes, one after the other; `h` is overwritten.
-    fn synthesise(&self, h: &mut [f64], beta: f64, out: &mut [f64]) {
-        match self {
-            Basis::Dense { n, vectors } => {
-                let k = vectors.len() / n;
-                let q = MatrixRef::column_major(vectors, *n, k);
-                product(out, *n, beta, q, h, k);
-            }
-            Basis::Cosine(modes) => {
-                let _ = modes.inverse_rows(h);
-                entries::axpby(1.0, h, beta, out);
-            }
-        }
     }
 }
 
@@ -381,12 +260,15 @@ impl Modes {
         Ok(Self { y, x, mu, nu, lambda_eff, rho, injections, experiments, capacitance, outside })
     }
 
+    /// (QᵀRP)ᵀ: one column for each mode of the targets, one after the other.
+    pub fn coefficients(&self, r: &[f64]) -> Vec<f64> {
+        let left = self.y.analyse(r);
+        self.x.analyse(&transposed(&left, self.y.modes()))
+    }
+
     fn apply(&self, r: &[f64], z: &mut [f64]) {
         let (ky, kx, nx) = (self.y.modes(), self.x.modes(), self.x.voxels());
-        // Qᵀ R, then (QᵀRP)ᵀ: one column for each mode of the targets.
-        let left = self.y.analyse(r);
-        let mut modes = self.x.analyse(&transposed(&left, ky));
-        drop(left);
+        let mut modes = self.coefficients(r);
         parallel::for_each_piece(&mut modes, kx, |i, h| self.solve(i, h));
         // Q Ẑ Pᵀ.
         let mut right = vec![0.0; nx * ky];
