@@ -268,7 +268,8 @@ impl Knn {
         } else {
             report.arithmetic = Arithmetic::Double;
         }
-        if !rest.is_empty()
+        // A few rows are measured in one pass, in less than another copy of the points takes.
+        if rest.len() > direct::QUERIES
             && let Some(nearest) = first_pass::<T, f64>(problem, &frame, &rest)
         {
             rest = put_certified(found, &rest, nearest);

@@ -26,8 +26,8 @@ pub struct Report {
     /// Rows that narrower numbers could not certify and that were searched for again in double
     /// precision.
     pub repeated_in_double: usize,
-    /// Rows that tiles could not certify (many ties, or copies) and that were searched for by direct
-    /// differences.
+    /// Rows that tiles could not certify (many ties, or copies), or that were few, and that were
+    /// searched for by direct differences.
     pub repeated_directly: usize,
 }
 
@@ -144,6 +144,12 @@ impl Neighbors {
     #[must_use]
     pub fn kept(&self) -> Option<&[usize]> {
         self.kept.as_deref()
+    }
+
+    /// The same neighbours in another unit: all distances times 2 to this power.
+    pub(crate) fn times_power_of_two(&self, power: i32) -> Self {
+        let distances = self.distances.iter().map(|d| libm::ldexp(*d, power)).collect();
+        Self { distances, indices: self.indices.clone(), kept: self.kept.clone(), ..*self }
     }
 
     /// How the table was found; `None` for one made elsewhere.
