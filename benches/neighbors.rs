@@ -14,6 +14,7 @@ use hesse::neighbors::{Geodesics, Graph, Knn, Precision, Search, Sources};
 use hesse_kernels::distance::squared_distances;
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
 use hesse_kernels::peak::Peaks;
+use hesse_kernels::screen::{BLOCK, Candidates, Screened, Side, between};
 use hesse_kernels::smallest::{Entry, Lists, offer_columns, offer_rows};
 use hesse_kernels::{Isa, Real, oracle};
 
@@ -65,6 +66,87 @@ fn neighbours(c: &mut Criterion) {
                 b.iter(|| one_thread(|| knn.precision(precision).build(black_box(x.as_ref()))));
             });
         }
+        g.finish();
+    }
+}
+
+/// Two blocks of points of which hardly a pair is near, as nearly all are: screened in registers, and
+/// beside it the product alone, and the product with both selections from the stored tile. The bar is
+/// 75% of the rate of the product.
+fn screening<T: Screened>(
+    c: &mut Criterion,
+    name: &str,
+    together: usize,
+    number: impl Fn(f64) -> T,
+) {
+    for d in [50, 100, 500] {
+        let depth = d / together;
+        let x = oracle::uniform(1, 2 * BLOCK * depth);
+        let panels: Vec<T> = x.iter().map(|x| number(*x)).collect();
+        let (left, right) = panels.split_at(BLOCK * depth);
+        // Far from everything.
+        let halves = vec![number(1e6); BLOCK];
+        let room = 96 * BLOCK;
+        let lists =
+            || (vec![T::default(); room], vec![0; room], vec![0; BLOCK], vec![number(1.0); BLOCK]);
+        let (mut a, mut b) = (lists(), lists());
+        let mut g = c.benchmark_group(format!("screen/{name}/{BLOCK}x{BLOCK}x{d}"));
+        g.throughput(Throughput::Elements((2 * BLOCK * BLOCK * d) as u64));
+        for isa in Isa::available() {
+            g.bench_function(format!("hesse/{isa}"), |bench| {
+                bench.iter(|| {
+                    let of =
+                        |panels, first, lists: &'_ mut (Vec<T>, Vec<u32>, Vec<u32>, Vec<T>)| Side {
+                            panels,
+                            halves: &halves,
+                            count: BLOCK,
+                            first,
+                            candidates: Candidates::new(
+                                &mut lists.0,
+                                &mut lists.1,
+                                &mut lists.2,
+                                &mut lists.3,
+                            ),
+                        };
+                    between(isa, depth, of(black_box(left), 0, &mut a), of(right, 1_000, &mut b));
+                });
+            });
+        }
+        g.finish();
+    }
+}
+
+/// The same products by `gemm`, without and with selection.
+fn stored<T: Real>(c: &mut Criterion) {
+    for d in [50, 100, 500] {
+        let x: Vec<T> = oracle::uniform(1, 2 * BLOCK * d).into_iter().map(T::from_f64).collect();
+        let (left, right) = x.split_at(BLOCK * d);
+        let (mut tile, shift) = (vec![T::ZERO; BLOCK * BLOCK], vec![T::from_f64(1e6); BLOCK]);
+        let mut entries = vec![Entry::<T>::default(); BLOCK * 64];
+        let mut product = |tile: &mut Vec<T>| {
+            let left = MatrixRef::row_major(black_box(left), BLOCK, d);
+            let right = MatrixRef::row_major(right, BLOCK, d).transposed();
+            gemm(
+                Isa::current(),
+                T::ONE,
+                left,
+                right,
+                T::ZERO,
+                MatrixMut::row_major(tile, BLOCK, BLOCK),
+            );
+        };
+        let mut g = c.benchmark_group(format!("screen/{}/{BLOCK}x{BLOCK}x{d}", T::NAME));
+        g.throughput(Throughput::Elements((2 * BLOCK * BLOCK * d) as u64));
+        g.bench_function("gemm", |b| b.iter(|| product(&mut tile)));
+        g.bench_function("gemm and selection", |b| {
+            b.iter(|| {
+                product(&mut tile);
+                let (mut counts, mut limits) = (vec![0; BLOCK], vec![T::ONE; BLOCK]);
+                let mut lists = Lists::new(&mut entries, &mut counts, &mut limits, 32);
+                offer_rows(Isa::current(), &mut lists, &tile, &shift, 0);
+                offer_columns(Isa::current(), &mut lists, &tile, &shift, 0);
+            });
+        });
         g.finish();
     }
 }
@@ -158,6 +240,11 @@ fn all(c: &mut Criterion) {
     eprintln!("{}", Peaks::measure(Isa::current()));
     kernels::<f32>(c);
     kernels::<f64>(c);
+    screening::<f32>(c, "f32", 1, |x| x as f32);
+    screening::<f64>(c, "f64", 1, |x| x);
+    screening::<i32>(c, "integers", 2, |x| x as i32);
+    stored::<f32>(c);
+    stored::<f64>(c);
     searches(c);
     geodesics(c);
     neighbours(c);

@@ -31,6 +31,7 @@ pub mod pool;
 pub mod projected_gradient;
 mod real;
 mod row;
+pub mod screen;
 pub mod smallest;
 pub mod stencil;
 mod window;

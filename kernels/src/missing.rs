@@ -115,6 +115,65 @@ pub(crate) fn widen<S: Simd>(simd: S, a: S::f32s) -> [S::f64s; 2] {
     out
 }
 
+/// The same bits as another type. (Copies through pointers, as in `pulp::cast`, are checked in builds
+/// with assertions and then go through memory.)
+///
+/// # Safety
+/// Both types have the same size, and every pattern of bits is a `B`.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn same_bits<A: Copy, B: Copy>(a: A) -> B {
+    #[repr(C)]
+    union Bits<A: Copy, B: Copy> {
+        a: A,
+        b: B,
+    }
+    // SAFETY: as many bytes, and the caller vouches for them.
+    unsafe { Bits { a }.b }
+}
+
+/// The sum of the products of the two 16-bit integers of each lane of a and b, plus c. The sums must
+/// fit 32 bits.
+#[inline(always)]
+pub(crate) fn multiply_add_pairs<S: Simd>(simd: S, a: S::i32s, b: S::i32s, c: S::i32s) -> S::i32s {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{__m256i, __m512i};
+        use pulp::{x86::V3, x86::V4};
+        if size_of::<S::i32s>() == 64
+            && let Some(s) = cast::<S, V4>(simd)
+        {
+            // SAFETY: vectors of integers of 512 bits.
+            let (a, b, c): (__m512i, __m512i, __m512i) =
+                unsafe { (same_bits(a), same_bits(b), same_bits(c)) };
+            let sums = s.avx512f._mm512_add_epi32(s.avx512bw._mm512_madd_epi16(a, b), c);
+            // SAFETY: as above.
+            return unsafe { same_bits(sums) };
+        }
+        if size_of::<S::i32s>() == 32
+            && let Some(s) = cast::<S, V3>(simd)
+        {
+            // SAFETY: vectors of integers of 256 bits.
+            let (a, b, c): (__m256i, __m256i, __m256i) =
+                unsafe { (same_bits(a), same_bits(b), same_bits(c)) };
+            let sums = s.avx2._mm256_add_epi32(s.avx2._mm256_madd_epi16(a, b), c);
+            // SAFETY: as above.
+            return unsafe { same_bits(sums) };
+        }
+    }
+    let _ = simd;
+    let (mut sums, a, b) = (c, [a], [b]);
+    let lanes = |v| bytemuck::cast_slice::<S::i32s, i32>(v);
+    let pairs = lanes(&a).iter().zip(lanes(&b));
+    let sums_lanes = bytemuck::cast_slice_mut::<S::i32s, i32>(core::slice::from_mut(&mut sums));
+    for (sum, (a, b)) in sums_lanes.iter_mut().zip(pairs) {
+        // The low half is signed, and the shift of the high one keeps the sign.
+        let low = |x: i32| (x << 16) >> 16;
+        *sum += low(*a) * low(*b) + (a >> 16) * (b >> 16);
+    }
+    sums
+}
+
 /// Bit i of the result is lane i of the mask.
 #[inline(always)]
 pub(crate) fn bits_of_m32s<S: Simd>(simd: S, mask: S::m32s) -> u32 {

@@ -1,7 +1,8 @@
 //! Every search in every precision is brute force, bit for bit, whatever the cloud.
 
 use faer::Mat;
-use hesse::neighbors::{Duplicates, Knn, Metric, Precision, Search, plan};
+use hesse::neighbors::{Arithmetic, Duplicates, Knn, Metric, Precision, Search, plan};
+use hesse_kernels::screen::Screened;
 use proptest::prelude::*;
 
 use crate::inputs::{CLOUDS, Cloud, points};
@@ -95,6 +96,19 @@ fn several_tiles_are_brute_force_on_every_cloud() {
 }
 
 #[test]
+fn fewer_neighbours_are_the_first_of_more() {
+    let x = points(Cloud::Lattice, 500, 12, 4);
+    for (search, precision) in SEARCHES {
+        let knn = |k| Knn::new(k).search(search).precision(precision).build(x.as_ref()).unwrap();
+        let (few, more) = (knn(7), knn(8));
+        for i in 0..500 {
+            assert_eq!(few.indices(i), &more.indices(i)[..7], "{search:?} {precision:?} {i}");
+            assert_eq!(few.distances(i), &more.distances(i)[..7]);
+        }
+    }
+}
+
+#[test]
 fn f32_points_are_measured_in_f64() {
     let x = points(Cloud::Normal, 300, 30, 5);
     let single = Mat::from_fn(300, 30, |i, j| (x[(i, j)] + 3e4) as f32);
@@ -121,6 +135,33 @@ fn rows_that_cannot_be_certified_are_reported() {
     assert_eq!((close.repeated_in_double, close.repeated_directly), (400, 0));
     let same = report(Cloud::Constant, Precision::Double);
     assert_eq!((same.repeated_in_double, same.repeated_directly), (0, 400));
+}
+
+/// Enough blocks that the first one decides, with the numbers that its points need.
+#[test]
+fn numbers_as_narrow_as_the_points_allow_give_the_same_table() {
+    // Machines without fast integers begin with the next wider numbers.
+    let fast = i32::fast(hesse::Isa::current());
+    let narrowest = if fast { Arithmetic::Integers } else { Arithmetic::Single };
+    for (cloud, expected) in [
+        (Cloud::Normal, Some((narrowest, 0))),
+        (Cloud::Offset, Some((narrowest, 0))),
+        (Cloud::Clustered, Some((Arithmetic::Single, 1_100))),
+        (Cloud::Lattice, None),
+    ] {
+        let x = points(cloud, 1_100, 30, 11);
+        let want = brute_force(&x, &x, true, 6);
+        let knn = Knn::new(6).search(Search::Tiles);
+        let mixed = knn.build(x.as_ref()).unwrap();
+        assert_same(&mixed, &want, &format!("{cloud:?}"));
+        let double = knn.precision(Precision::Double).build(x.as_ref()).unwrap();
+        assert_same(&double, &want, &format!("{cloud:?}"));
+        assert_eq!(double.report().unwrap().arithmetic, Arithmetic::Double);
+        let report = mixed.report().unwrap();
+        if let Some(expected) = expected {
+            assert_eq!((report.arithmetic, report.repeated_in_double), expected, "{cloud:?}");
+        }
+    }
 }
 
 #[test]

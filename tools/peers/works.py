@@ -525,6 +525,30 @@ for precision in ("knn", "knn_double"):
         work(f"{precision}_{n}x{d}_20", "f64", 1e-11, sklearn=lambda n=n, d=d: sklearn_brute(n, d, 20))
 
 
+def skdim_estimator(estimator, n, d):
+    """The search for neighbours included; normal points by Box and Muller."""
+    skdim = package("skdim")
+    u, v = (0.5 + uniform(seed, n, d) / np.sqrt(12) for seed in (1, 2))
+    x = np.sqrt(-2 * np.log1p(-u)) * np.cos(2 * np.pi * v)
+    return lambda: estimator(skdim.id).fit(x).dimension_, lambda value: np.array([value])
+
+
+for n, d in ((20_000, 100), (10_000, 500)):
+    work(f"estimator_two_nn_{n}x{d}", "f64", 1e-8,
+         skdim=lambda n=n, d=d: skdim_estimator(lambda id: id.TwoNN(), n, d))
+
+# Its defaults: k = 20, for ESS 100, for DANCo 10. DANCo's random calibrations differ.
+for name, tolerance, estimator in (
+    ("mle", 1e-8, lambda id: id.MLE()),
+    ("tle", 1e-8, lambda id: id.TLE()),
+    ("ess", 1e-8, lambda id: id.ESS()),
+    ("fisher_s", 1e-8, lambda id: id.FisherS()),
+    ("danco", 0.1, lambda id: id.DANCo()),
+):
+    work(f"estimator_{name}_2000x50", "f64", tolerance,
+         skdim=lambda estimator=estimator: skdim_estimator(estimator, 2_000, 50))
+
+
 def numpy_participation_ratio(dtype, n, d):
     x = uniform(1, n, d, dtype=dtype)
 

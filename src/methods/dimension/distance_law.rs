@@ -126,6 +126,14 @@ impl DistanceLaw {
             .collect())
     }
 
+    /// The same distances in another unit: times 2 to this power.
+    pub(super) fn times_power_of_two(self, power: i32) -> Self {
+        let [smallest, largest, mean, deviation] =
+            [self.smallest, self.largest, self.mean, self.deviation]
+                .map(|distance| libm::ldexp(distance, power));
+        Self { smallest, largest, mean, deviation, ..self }
+    }
+
     /// Width of a bin.
     #[must_use]
     pub fn width(&self) -> f64 {

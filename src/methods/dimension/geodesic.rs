@@ -1,5 +1,7 @@
 //! The dimension from distances along the graph of nearest neighbours.
 
+use std::borrow::Cow;
+
 use faer::Mat;
 
 use super::cloud::PointCloud;
@@ -14,6 +16,9 @@ use crate::{Error, Result};
 
 /// Bins of the flank below which a fit is called thin.
 const THIN: usize = 8;
+/// Squares of distances between 2 to the power of minus this and of this are far from the ends of the
+/// range of numbers.
+const ORDINARY: i32 = 400;
 
 /// Granata and Carnevale's global dimension: geodesic distances r on a sphere of D dimensions have a
 /// density proportional to sin^(D−1)(πr/2r_max) with its mode at r_max; D is fitted to the left flank
@@ -131,6 +136,22 @@ impl GeodesicSpread {
 }
 
 impl GeodesicReport {
+    /// The same in another unit: distances times 2 to this power.
+    fn times_power_of_two(self, power: i32) -> Self {
+        if power == 0 {
+            return self;
+        }
+        Self {
+            longest_edge: libm::ldexp(self.longest_edge, power),
+            law: self.law.times_power_of_two(power),
+            fit: match self.fit {
+                Ok(fit) => Ok(fit.times_power_of_two(power)),
+                Err(rejected) => Err(rejected.times_power_of_two(power)),
+            },
+            ..self
+        }
+    }
+
     /// What is doubtful.
     #[must_use]
     pub fn flags(&self) -> Vec<GeodesicFlag> {
@@ -168,6 +189,17 @@ impl GeodesicReport {
             Err(rejected) => Err(not_estimable(rejected)),
         }
     }
+}
+
+/// The table itself, or in a unit in which the squares of its distances, and of sums of them, are
+/// numbers, and the power of two that they were multiplied by.
+fn in_unit(table: &Neighbors) -> (Cow<'_, Neighbors>, i32) {
+    let largest = table.all_distances().iter().fold(0.0_f64, |m, d| if *d > m { *d } else { m });
+    let exponent = libm::frexp(largest).1;
+    if largest == 0.0 || exponent.abs() <= ORDINARY {
+        return (Cow::Borrowed(table), 0);
+    }
+    (Cow::Owned(table.times_power_of_two(-exponent)), -exponent)
 }
 
 fn in_range(dimension: f64) -> bool {
@@ -211,11 +243,13 @@ impl GeodesicDimension {
     /// # Errors
     /// A table of fewer neighbours, no bins, distances that are all the same.
     pub fn direct(&self, table: &Neighbors) -> Result<GeodesicReport> {
-        let mut laws = DistanceLaw::direct(table, &[self.bins])?;
+        let (table, power) = in_unit(table);
+        let mut laws = DistanceLaw::direct(&table, &[self.bins])?;
         let law = laws.swap_remove(0);
         let (points, longest_edge) = (table.len(), 0.0);
         let fit = SphereFit::of(&law, longest_edge);
-        Ok(GeodesicReport { points, used: points, longest_edge, law, fit })
+        let report = GeodesicReport { points, used: points, longest_edge, law, fit };
+        Ok(report.times_power_of_two(-power))
     }
 
     /// The dimension for other numbers of neighbours and bins: by how much the answer depends on
@@ -254,7 +288,8 @@ impl GeodesicDimension {
     /// # Errors
     /// As [`GeodesicDimension::fit`]; `most` = 0 or not below the points of the largest part.
     pub fn isomap_residuals(&self, table: &Neighbors, most: usize) -> Result<Vec<f64>> {
-        let (_, part) = self.largest_part(table)?;
+        let (table, _) = in_unit(table);
+        let (_, part) = self.largest_part(&table)?;
         let n = part.vertices();
         if most == 0 || most >= n {
             return Err(Error::range("dimensions", format!("1 to {}", n - 1), most));
@@ -302,12 +337,14 @@ impl GeodesicDimension {
     }
 
     fn reports(&self, table: &Neighbors, bins: &[usize]) -> Result<Vec<GeodesicReport>> {
-        let (longest_edge, part) = self.largest_part(table)?;
+        let (table, power) = in_unit(table);
+        let (longest_edge, part) = self.largest_part(&table)?;
         let laws = DistanceLaw::along(&part, self.sources.clone(), bins)?;
         let report = |law: DistanceLaw| {
             let fit = SphereFit::of(&law, longest_edge);
             let (points, used) = (table.len(), part.vertices());
-            GeodesicReport { points, used, longest_edge, law, fit }
+            let report = GeodesicReport { points, used, longest_edge, law, fit };
+            report.times_power_of_two(-power)
         };
         Ok(laws.into_iter().map(report).collect())
     }

@@ -1,10 +1,12 @@
 //! The dimension from the distances to two neighbours at each point.
 
+use std::f64::consts::LN_2;
+
 use super::cloud::PointCloud;
 use super::combine::Combine;
 use super::estimate::Estimate;
 use super::estimator::Estimator;
-use super::table::{check, refuse_zeros};
+use super::table::log_ratios;
 use crate::neighbors::Neighbors;
 use crate::{Error, Result};
 
@@ -49,13 +51,8 @@ impl ManifoldAdaptive {
         if self.k < 2 {
             return Err(Error::range("neighbours k", "2 or more", self.k));
         }
-        check(table, self.k)?;
-        refuse_zeros(table, self.k / 2)?;
-        let at = |i: usize| {
-            let row = table.distances(i);
-            std::f64::consts::LN_2 / (row[self.k - 1] / row[self.k / 2 - 1]).ln()
-        };
-        Ok((0..table.len()).map(at).collect())
+        let ratios = log_ratios(table, self.k / 2, self.k)?;
+        Ok(ratios.into_iter().map(|ratio| LN_2 / ratio).collect())
     }
 }
 

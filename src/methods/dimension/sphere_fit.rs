@@ -40,6 +40,24 @@ pub enum Rejected {
     NoMaximum,
 }
 
+impl Rejected {
+    /// The same in another unit: distances times 2 to this power.
+    pub(super) fn times_power_of_two(self, power: i32) -> Self {
+        let times = |distance: f64| libm::ldexp(distance, power);
+        match self {
+            Self::ModeOffMean { mode, mean, deviation } => Self::ModeOffMean {
+                mode: times(mode),
+                mean: times(mean),
+                deviation: times(deviation),
+            },
+            Self::ModeOfEdges { mode, longest_edge } => {
+                Self::ModeOfEdges { mode: times(mode), longest_edge: times(longest_edge) }
+            }
+            Self::FewBins { .. } | Self::NoMaximum => self,
+        }
+    }
+}
+
 impl std::fmt::Display for Rejected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -129,6 +147,13 @@ impl Parabola {
 }
 
 impl SphereFit {
+    /// The same sphere in another unit: distances times 2 to this power.
+    pub(super) fn times_power_of_two(self, power: i32) -> Self {
+        let [r_max, sigma, r_min] =
+            [self.r_max, self.sigma, self.r_min].map(|distance| libm::ldexp(distance, power));
+        Self { r_max, sigma, r_min, ..self }
+    }
+
     /// To distances along a graph whose longest edge is r_nn; 0 for distances of no graph.
     pub(super) fn of(law: &DistanceLaw, longest_edge: f64) -> Result<Self, Rejected> {
         let dx = law.width();

@@ -58,28 +58,81 @@ pub(super) fn holds<U: Real>(d: usize) -> bool {
     (d + 12) as f64 * U::EPSILON.to_f64() <= 0.08
 }
 
+/// E of the table above.
+pub(super) fn relative_error<U: Real>(d: usize) -> f64 {
+    let (u, w) = (0.5 * U::EPSILON.to_f64(), 0.5 * f64::EPSILON);
+    1.1 * ((d + 12) as f64 * u + (3 * d + 32) as f64 * w)
+}
+
+/// The smallest positive number.
+pub(super) fn smallest_subnormal<U: Real>() -> f64 {
+    U::MIN_POSITIVE.to_f64() * U::EPSILON.to_f64()
+}
+
+/// Points that a centre is taken from.
+const SAMPLE: usize = 1_024;
+
 /// A centre and a scale for several sets of points.
 pub(super) struct Frame {
     centre: Vec<f64>,
+    /// |x − c|² of each of the points that the frame was made of.
+    squares: Vec<f64>,
+    /// The largest of them and of those of the others.
+    largest: f64,
     /// Power of two.
     scale: f64,
 }
 
 impl Frame {
     /// The mean of the half of the points that lies nearest to the mean of all, which a few points
-    /// far away do not move. `others` only enter the scale.
+    /// far away do not move; of a sample of the points. `others` only enter the scale.
     pub fn of<T: Real>(points: &Rows<T>, others: Option<&Rows<T>>) -> Self {
-        let mean = mean_of(points, |_| true);
-        let squares = squares_from(points, &mean);
+        let step = points.n.div_ceil(SAMPLE);
+        let some: Vec<usize> = (0..points.n).step_by(step).collect();
+        let mean = mean_of(points, &some);
+        let squares: Vec<f64> =
+            some.iter().map(|i| square_from(points.row(*i), &mean, &mut Vec::new())).collect();
         let mut sorted = squares.clone();
-        let (_, median, _) = sorted.select_nth_unstable_by(points.n / 2, f64::total_cmp);
+        let (_, median, _) = sorted.select_nth_unstable_by(some.len() / 2, f64::total_cmp);
         let median = *median;
-        let centre = mean_of(points, |i| squares[i] <= median);
-        let largest = |rows: &Rows<T>| squares_from(rows, &centre).into_iter().fold(0.0, f64::max);
-        let square = others.map_or(0.0, largest).max(largest(points));
+        let near = some.iter().zip(&squares).filter(|(_, square)| **square <= median);
+        let centre = mean_of(points, &near.map(|(i, _)| *i).collect::<Vec<_>>());
+        let squares = squares_from(points, &centre);
+        let largest = |squares: &[f64]| squares.iter().fold(0.0_f64, |m, s| m.max(*s));
+        let of_others = others.map_or(0.0, |rows| largest(&squares_from(rows, &centre)));
+        let largest = of_others.max(largest(&squares));
         // One more for the rounding of the square; within what squares of the scale can express.
-        let scale = power_of_two((-1 - exponent(square.sqrt())).clamp(-500, 500));
-        Self { centre, scale: if square == 0.0 { 1.0 } else { scale } }
+        let scale = power_of_two((-1 - exponent(largest.sqrt())).clamp(-500, 500));
+        Self { centre, squares, largest, scale: if largest == 0.0 { 1.0 } else { scale } }
+    }
+
+    /// z = s(x − c) is at most 1 in size for this s.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// The largest |x − c|².
+    pub fn largest_square(&self) -> f64 {
+        self.largest
+    }
+
+    /// |x − c|² of a point that the frame was made of.
+    pub fn square(&self, i: usize) -> f64 {
+        self.squares[i]
+    }
+
+    /// s(x − c).
+    pub fn shifted<T: Real>(&self, x: &[T], scale: f64, z: &mut [f64]) {
+        for ((z, x), c) in z.iter_mut().zip(x).zip(&self.centre) {
+            *z = (x.to_f64() - c) * scale;
+        }
+    }
+
+    /// Rows in random order, always the same.
+    pub fn order(&self, n: usize) -> Vec<u32> {
+        let mut rows: Vec<u32> = (0..n as u32).collect();
+        Stream::new(0, "neighbors").shuffle(&mut rows);
+        rows
     }
 
     /// A squared distance of the points as they are, for one in this frame.
@@ -91,13 +144,9 @@ impl Frame {
     /// means, the first points are then a sample of all.
     pub fn prepare<T: Real, U: Real>(&self, points: &Rows<T>) -> Points<U> {
         let (n, d) = (points.n, points.d);
-        let (u, w) = (0.5 * U::EPSILON.to_f64(), 0.5 * f64::EPSILON);
-        let relative = 1.1 * ((d + 12) as f64 * u + (3 * d + 32) as f64 * w);
-        let subnormal = U::MIN_POSITIVE.to_f64() * U::EPSILON.to_f64();
-        let absolute = 4.0 * (d + 4) as f64 * subnormal;
-
-        let mut rows: Vec<u32> = (0..n as u32).collect();
-        Stream::new(0, "neighbors").shuffle(&mut rows);
+        let relative = relative_error::<U>(d);
+        let absolute = 4.0 * (d + 4) as f64 * smallest_subnormal::<U>();
+        let rows = self.order(n);
         let mut places = vec![0; n];
         rows.iter().zip(0..).for_each(|(&row, place)| places[row as usize] = place);
         let mut coordinates = vec![U::ZERO; n * d];
@@ -121,40 +170,33 @@ impl Frame {
     }
 }
 
-/// The mean of the chosen points: shards in a fixed order.
-fn mean_of<T: Real>(points: &Rows<T>, chosen: impl Fn(usize) -> bool + Sync) -> Vec<f64> {
-    let shards = parallel::shards(points.n, SHARD);
-    let sum = |s: usize| {
-        let (mut sum, mut count) = (vec![0.0; points.d], 0_usize);
-        for i in shards[s].clone().filter(|i| chosen(*i)) {
-            sum.iter_mut().zip(points.row(i)).for_each(|(sum, x)| *sum += x.to_f64());
-            count += 1;
-        }
-        (sum, count)
-    };
-    let add = |a: &mut (Vec<f64>, usize), b: (Vec<f64>, usize)| {
-        a.0.iter_mut().zip(b.0).for_each(|(a, b)| *a += b);
-        a.1 += b.1;
-    };
-    let (mut mean, count) = parallel::reduce(shards.len(), sum, add).unwrap_or_default();
-    mean.iter_mut().for_each(|x| *x /= count.max(1) as f64);
+/// The mean of the points with these indices.
+fn mean_of<T: Real>(points: &Rows<T>, chosen: &[usize]) -> Vec<f64> {
+    let mut mean = vec![0.0; points.d];
+    for &i in chosen {
+        mean.iter_mut().zip(points.row(i)).for_each(|(sum, x)| *sum += x.to_f64());
+    }
+    mean.iter_mut().for_each(|x| *x /= chosen.len().max(1) as f64);
     mean
 }
 
 /// |x − c|² of every point.
 fn squares_from<T: Real>(points: &Rows<T>, centre: &[f64]) -> Vec<f64> {
-    let isa = Isa::current();
     let mut squares = vec![0.0; points.n];
     parallel::for_each_piece(&mut squares, SHARD, |s, piece| {
-        let mut z = vec![0.0; points.d];
+        let mut z = Vec::new();
         for (r, square) in piece.iter_mut().enumerate() {
-            for ((z, x), c) in z.iter_mut().zip(points.row(s * SHARD + r)).zip(centre) {
-                *z = x.to_f64() - c;
-            }
-            *square = level1::dot(isa, &z, &z);
+            *square = square_from(points.row(s * SHARD + r), centre, &mut z);
         }
     });
     squares
+}
+
+/// |x − c|².
+fn square_from<T: Real>(x: &[T], centre: &[f64], z: &mut Vec<f64>) -> f64 {
+    z.clear();
+    z.extend(x.iter().zip(centre).map(|(x, c)| x.to_f64() - c));
+    level1::dot(Isa::current(), z, z)
 }
 
 #[cfg(test)]

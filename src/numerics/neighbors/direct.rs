@@ -8,7 +8,7 @@ use crate::{Isa, Real, numerics::parallel};
 
 /// Queries that share a pass over the reference points, and reference points of a step: what a step
 /// reads stays in cache for all of its queries.
-const QUERIES: usize = 16;
+pub(super) const QUERIES: usize = 16;
 const BYTES: usize = 128 << 10;
 
 /// The k nearest points of the queries with these indices, in the same order.

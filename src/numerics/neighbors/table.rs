@@ -3,17 +3,31 @@
 use super::plan::Search;
 use crate::{Error, Result};
 
+/// Numbers that pairs of points are screened in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Arithmetic {
+    /// 16-bit integers, whose products are exact.
+    Integers,
+    /// `f32`.
+    Single,
+    /// `f64`.
+    Double,
+}
+
 /// How a table was found. It says nothing of what the table holds, which is always the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
     /// The search.
     pub search: Search,
-    /// Rows that single precision could not certify and that were searched for again in double
+    /// The numbers that pairs were screened in; double precision where they were not screened.
+    pub arithmetic: Arithmetic,
+    /// Rows that narrower numbers could not certify and that were searched for again in double
     /// precision.
     pub repeated_in_double: usize,
-    /// Rows that tiles could not certify (many ties, or copies) and that were searched for by direct
-    /// differences.
+    /// Rows that tiles could not certify (many ties, or copies), or that were few, and that were
+    /// searched for by direct differences.
     pub repeated_directly: usize,
 }
 
@@ -130,6 +144,12 @@ impl Neighbors {
     #[must_use]
     pub fn kept(&self) -> Option<&[usize]> {
         self.kept.as_deref()
+    }
+
+    /// The same neighbours in another unit: all distances times 2 to this power.
+    pub(crate) fn times_power_of_two(&self, power: i32) -> Self {
+        let distances = self.distances.iter().map(|d| libm::ldexp(*d, power)).collect();
+        Self { distances, indices: self.indices.clone(), kept: self.kept.clone(), ..*self }
     }
 
     /// How the table was found; `None` for one made elsewhere.

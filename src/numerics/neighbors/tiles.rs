@@ -25,14 +25,14 @@ pub(super) const TILE: usize = 256;
 pub(super) type Certified = Option<Vec<Entry<f64>>>;
 
 /// Points kept for each row. Those beyond k pay for the error of the lower bounds.
-fn kept(k: usize) -> usize {
+pub(super) fn kept(k: usize) -> usize {
     k + (k / 4).max(12)
 }
 
 /// How many of those to keep are at most expected among the first `seen` of `n` points in random
 /// order: three standard deviations above the mean, and a few. Where more of them come first a row is
 /// searched for again.
-fn quota(k: usize, seen: usize, n: usize) -> usize {
+pub(super) fn quota(k: usize, seen: usize, n: usize) -> usize {
     let mean = kept(k) as f64 * seen as f64 / n as f64;
     (mean + 3.0 * mean.sqrt() + 4.0).ceil() as usize
 }
@@ -121,7 +121,7 @@ pub(super) fn among_themselves<T: Real, U: Real>(
 }
 
 /// Every pair of blocks once, in an order in which consecutive pairs have no block in common.
-fn pairs(blocks: usize) -> Vec<(usize, usize)> {
+pub(super) fn pairs(blocks: usize) -> Vec<(usize, usize)> {
     let mut pairs = Vec::with_capacity(blocks * (blocks + 1) / 2);
     for step in 0..=blocks / 2 {
         let all = if 2 * step == blocks && step > 0 { blocks / 2 } else { blocks };

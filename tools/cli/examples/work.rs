@@ -6,11 +6,14 @@
 
 #[path = "work/convolution.rs"]
 mod convolution;
+#[path = "work/estimators.rs"]
+mod estimators;
 
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
 use convolution::{Conv, ConvGradient, ConvHvp};
+use estimators::Estimates;
 use hesse::connectome::{
     ProductLaplacian, Smoothing, SmoothingOperator, SplineRegression, TracingData, VoxelLaplacian,
     VoxelMask,
@@ -146,6 +149,11 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
             x,
             table: None,
         }));
+    }
+    if let Some(rest) = name.strip_prefix("estimator_")
+        && T::NAME == "f64"
+    {
+        return Estimates::new(rest).map(|work| Box::new(work) as _);
     }
     if let Some(sizes) = name.strip_prefix("participation_ratio_") {
         let [n, d] = sizes_of(sizes)?;
