@@ -14,6 +14,7 @@ mod compiled;
 pub mod distance;
 pub mod elementary;
 pub mod gemm;
+pub mod gram;
 mod isa;
 mod lanes;
 pub mod layer_norm;

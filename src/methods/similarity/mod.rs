@@ -54,6 +54,7 @@ mod cka;
 mod comparator;
 mod gram_stream;
 mod layer_clusters;
+mod lower_gram;
 mod noise_ceiling;
 mod noise_covariance;
 mod pair_scores;

@@ -6,6 +6,8 @@
 
 #[path = "work/convolution.rs"]
 mod convolution;
+#[path = "work/similarity.rs"]
+mod similarity;
 
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
@@ -155,6 +157,9 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
         && T::NAME == "f64"
     {
         return BallProduct::new(columns.parse().ok()?).map(|work| Box::new(work) as _);
+    }
+    if let Some(work) = similarity::prepare::<T>(name) {
+        return Some(work);
     }
     match (name, T::NAME) {
         ("nnls_2000x500", "f64") => return Some(Box::new(LeastSquares::new(2000, 500, 1))),
