@@ -30,6 +30,7 @@ pub mod peak;
 pub mod philox;
 pub mod pool;
 pub mod projected_gradient;
+pub mod rank_scan;
 mod real;
 mod row;
 pub mod smallest;

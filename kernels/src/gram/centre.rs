@@ -6,7 +6,6 @@ use super::{LANES, TILE};
 use crate::compiled::dispatch;
 use crate::{Isa, Real};
 
-
 /// f_iu = s (x_iu − c_i) − s (x_0u − c_0) of a block, and its sums.
 #[derive(Debug)]
 pub struct Differences<'a> {
@@ -31,13 +30,7 @@ pub struct Differences<'a> {
 ///
 /// # Panics
 /// Unless all slices hold n = `pilot.len()` rows and `width` units.
-pub fn differences<T: Real>(
-    isa: Isa,
-    x: &[&[T]],
-    scale: f64,
-    pilot: &[f64],
-    out: Differences<'_>,
-) {
+pub fn differences<T: Real>(isa: Isa, x: &[&[T]], scale: f64, pilot: &[f64], out: Differences<'_>) {
     let (n, width) = (pilot.len(), out.width);
     let units = x.first().map_or(0, |row| row.len());
     assert!(width.is_multiple_of(super::WIDTH), "width of a block: {width}");

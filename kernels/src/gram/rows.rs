@@ -119,8 +119,7 @@ impl<T: Real> WithSimd for ShiftedRows<'_, T> {
                 }
                 let whole = row.len() - tail.len();
                 for (u, x) in (whole..).zip(tail) {
-                    group[super::place(width, r, u)] =
-                        (x.to_f64() * scale[i] - first[i]) - mean[i];
+                    group[super::place(width, r, u)] = (x.to_f64() * scale[i] - first[i]) - mean[i];
                 }
                 (row.len()..width).for_each(|u| group[super::place(width, r, u)] = 0.0);
             }

@@ -113,7 +113,8 @@ fn blocks_are_centred<T: Real>(offset: f64, special: Option<f64>) {
             }
             for u in 0..width {
                 let own = |i: usize| if u < units { difference(i, u) } else { 0.0 };
-                let (sum, size) = (0..n).map(own).fold((0.0, 0.0), |(s, a), t| (s + t, a + t.abs()));
+                let (sum, size) =
+                    (0..n).map(own).fold((0.0, 0.0), |(s, a), t| (s + t, a + t.abs()));
                 assert!((unit_sums[u] - sum).abs() <= (n + 4) as f64 * f64::EPSILON * size);
             }
 

@@ -161,7 +161,8 @@ impl RowProducts {
             let mut gram = LowerGram::zeros(n);
             let (mut copy, mut w) = (Vec::new(), Vec::new());
             let blocks = parallel::shards(shards[s].len(), BLOCK);
-            let units = |b: usize| shards[s].start + blocks[b].start..shards[s].start + blocks[b].end;
+            let units =
+                |b: usize| shards[s].start + blocks[b].start..shards[s].start + blocks[b].end;
             for b in 0..blocks.len() {
                 let rows = unit_rows(x, units(b), &mut copy);
                 let width = blocks[b].len().next_multiple_of(WIDTH);

@@ -8,7 +8,7 @@ use hesse::statistics::{Kendall, average_ranks};
 use hesse_cli::inputs::uniform;
 use hesse_kernels::Real;
 
-use crate::{Work, sizes_of};
+use super::{Work, sizes_of};
 
 /// Stimuli and draws of the works on resampling.
 const N: usize = 118;
