@@ -1,17 +1,33 @@
 //! Similarity matrices beside one pass per pair of stimuli, ranks beside a comparison sort, resampling
 //! beside computing every draw afresh, τ beside all pairs of pairs. Answers are compared before timing.
+//!
+//! Floors, on one thread:
+//!
+//! - similarity matrices, n stimuli × p units: n² p flops at the rate of products of `f64`, which "peer/product
+//!   of all pairs" measures in the same run at twice the flops; 118 × 10⁶ of `f32` are 472 MB, a tenth of that
+//!   time from memory;
+//! - a bootstrap draw at 118 stimuli: two passes of 6,903 lanes of scores and one of products, about 30,000
+//!   vector operations for 16 draws;
+//! - a permutation: 6,903 numbers gathered one by one from a row in the first-level cache, one a cycle;
+//!   gathering instructions are not faster;
+//! - SVCCA: 4 n² p flops a side.
+//!
+//! Peers of other languages stand in `tools/peers/similarity.py`.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hesse::faer::{Mat, MatRef};
+use hesse::faer::linalg::matmul::triangular::{BlockStructure, matmul as matmul_structured};
+use hesse::faer::{Accum, Mat, MatRef, Par};
 use hesse::random::Stream;
 use hesse::similarity::{
-    Cca, Cka, Comparator, Cut, GramStream, Multiplicities, Pairwise, Rsm, RsmKind, Ssm,
+    Cca, Cka, Comparator, Cut, GramStream, Multiplicities, Pairwise, RowVariance, Rsm, RsmKind, Ssm,
     multiplicities,
 };
 use hesse::statistics::{Kendall, SortedSample, average_ranks, pearson, spearman};
+use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
+use hesse_kernels::{Isa, gram};
 
 fn one_thread<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread").install(f)
@@ -30,6 +46,10 @@ fn matrices(c: &mut Criterion) {
         let mut g = c.benchmark_group(format!("rsm/f32/{n}x{p}"));
         g.throughput(Throughput::Elements((n * n * p) as u64));
         let direct = one_thread(|| Rsm::pearson(x)).expect("responses");
+        let streamed = one_thread(|| GramStream::of(x)).expect("responses");
+        let streamed = streamed.rsm(RsmKind::Pearson, RowVariance::Error).expect("responses");
+        let same = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
+        assert!(direct.upper().iter().zip(streamed.upper()).all(same));
         g.bench_function("hesse/two passes", |b| {
             b.iter(|| one_thread(|| Rsm::pearson(black_box(x))));
         });
@@ -48,6 +68,54 @@ fn matrices(c: &mut Criterion) {
             assert!(direct.upper().iter().zip(&plain(&rows)).all(same));
             g.bench_function("peer/pair by pair", |b| b.iter(|| plain(black_box(&rows))));
         }
+        g.finish();
+    }
+}
+
+/// G ← G + W Wᵀ for one block of units after the other.
+fn products(c: &mut Criterion) {
+    let isa = Isa::current();
+    for (n, depth) in [(118, 384), (1180, 384), (2000, 384)] {
+        let x = Mat::from_fn(n, depth, |i, j| ((i * 7919 + j * 104_729) % 1009) as f64 - 504.0);
+        let rows: Vec<f64> = (0..n * depth).map(|k| x[(k / depth, k % depth)]).collect();
+        let mut g = c.benchmark_group(format!("products_of_rows/f64/{n}x{depth}"));
+        g.throughput(Throughput::Elements((n * n * depth) as u64));
+        let mut w = vec![0.0; gram::padded(n) * depth];
+        for i in 0..n {
+            (0..depth).for_each(|u| w[gram::place(depth, i, u)] = x[(i, u)]);
+        }
+        let mut whole = vec![0.0; n * n];
+        let mut product = |whole: &mut [f64]| {
+            let x = MatrixRef::row_major(&rows, n, depth);
+            let out = MatrixMut::column_major(whole, n, n);
+            gemm(isa, 1.0, x, x.transposed(), 1.0, out);
+        };
+        product(&mut whole);
+        if n < 512 {
+            let mut sums = gram::Sums::new(n, vec![0.0; gram::Sums::length(n)]);
+            sums.add_block::<f64>(isa, &w, depth, gram::Ahead(&[]));
+            assert_eq!(sums.element(n - 1, 3), whole[3 * n + n - 1]);
+            g.bench_function("hesse/tiles of four", |b| {
+                b.iter(|| sums.add_block::<f64>(isa, black_box(&w), depth, gram::Ahead(&[])));
+            });
+        }
+        let mut lower = Mat::<f64>::zeros(n, n);
+        g.bench_function("peer/faer, lower triangle", |b| {
+            b.iter(|| {
+                matmul_structured(
+                    lower.as_mut(),
+                    BlockStructure::TriangularLower,
+                    Accum::Add,
+                    black_box(x.as_ref()),
+                    BlockStructure::Rectangular,
+                    x.transpose(),
+                    BlockStructure::Rectangular,
+                    1.0,
+                    Par::Seq,
+                );
+            });
+        });
+        g.bench_function("peer/product of all pairs", |b| b.iter(|| product(&mut whole)));
         g.finish();
     }
 }
@@ -173,7 +241,23 @@ fn subspaces(c: &mut Criterion) {
     let same = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-9;
     assert!(exact.rho.iter().zip(&streams().expect("responses").rho).all(same));
     let mut g = c.benchmark_group("svcca/f32/118x100000,k=40");
-    g.bench_function("hesse/triangular factors", |bench| {
+    let wide: [Mat<f64>; 2] =
+        [&x, &y].map(|x| Mat::from_fn(p, n, |u, i| f64::from(x[(i, u)])));
+    g.bench_function("peer/SVD of the responses", |bench| {
+        bench.iter(|| {
+            let svd = |x: &Mat<f64>| {
+                let mut x = x.clone();
+                x.row_iter_mut().for_each(|mut row| {
+                    let mean = row.iter().sum::<f64>() / n as f64;
+                    row.iter_mut().for_each(|x| *x -= mean);
+                });
+                x.thin_svd().expect("finite").V().subcols(0, 40).to_owned()
+            };
+            let (a, b) = (svd(black_box(&wide[0])), svd(&wide[1]));
+            (a.transpose() * b).singular_values().expect("finite")
+        });
+    });
+    g.bench_function("hesse/factors", |bench| {
         bench.iter(|| one_thread(|| svcca.fit(black_box(x.as_ref()), y.as_ref())));
     });
     g.bench_function("hesse/inner products", |bench| bench.iter(|| one_thread(streams)));
@@ -200,6 +284,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(50))
         .measurement_time(Duration::from_millis(500));
-    targets = matrices, ranks, resampling, concordance, subspaces
+    targets = matrices, products, ranks, resampling, concordance, subspaces
 }
 criterion_main!(benches);

@@ -39,6 +39,9 @@ fn responses() {
         let mut stream = GramStream::of(x).unwrap();
         let before = stream.clone();
         assert_eq!(text(stream.push(broken)), message("units"));
+        #[allow(clippy::cast_possible_truncation)]
+        let single = Mat::from_fn(5, 6, |i, j| broken[(i, j)] as f32);
+        assert_eq!(text(stream.push(single.as_ref())), message("units"));
         assert_eq!(stream, before);
     }
 
@@ -327,8 +330,11 @@ fn resampling_and_depth() {
     assert_eq!(length, "multiplicities of sample 1: expected 5, got 4");
     let bures = text(Ssm::new(Comparator::Bures).resampled(&a, &b, &[vec![1; 5]]));
     assert!(bures.starts_with("similarity over a sample of stimuli: not applicable"));
-    let full = text(ssm.region(Region::Full).bootstrap(&a, &b, 3, 1));
-    assert!(full.starts_with("similarity over a sample of stimuli: not applicable"));
+    let whitened = Ssm::new(Comparator::WhitenedCosine).bootstrap(&a, &b, 3, 1);
+    let message = "similarity over a sample of stimuli: not applicable: expected rank methods, Pearson or \
+                   cosine, got WhitenedCosine";
+    assert_eq!(text(whitened), message);
+    assert!(ssm.region(Region::Full).bootstrap(&a, &b, 3, 1).is_ok());
     // Of 4 stimuli, one sample in five has fewer than 3 different ones.
     let four = |seed| Rsm::pearson(normals(4, 9, seed).as_ref()).unwrap();
     let boot = Ssm::new(Comparator::RhoA).bootstrap(&four(1), &four(2), 200, 3).unwrap();

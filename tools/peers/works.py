@@ -724,3 +724,7 @@ for dtype, real in (("f32", np.float32), ("f64", np.float64)):
     work(f"normals_{n}", dtype, 1e-2,
          numpy=lambda real=real: numpy_normals(real, 1 << 24),
          torch=lambda real=real: torch_normals(real, 1 << 24))
+
+
+# ------------------------------------------------------------------ a file a method
+import similarity  # noqa: E402, F401

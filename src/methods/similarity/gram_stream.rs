@@ -1,20 +1,19 @@
 //! Inner products of the responses to stimuli, summed over units that come block by block.
 
+mod blocks;
+
 use faer::{Mat, MatRef};
 
 use super::centred_kernel::CentredKernel;
 use super::pairwise::{Rdm, Rsm, pairs};
 use super::principal::PrincipalDirections;
-use super::responses::{check, pack, unit};
+use super::responses::{check, unit};
 use super::rsm::{RowProducts, RowVariance, RsmKind};
-use crate::numerics::dense::add_gram_lower;
 use crate::numerics::parallel;
 use crate::{Error, Real, Result};
 
-/// Units of one block.
-const BLOCK: usize = 512;
-/// Blocks of one task.
-const BLOCKS: usize = 8;
+/// Units from which the pilot is taken.
+const PILOT: usize = 512;
 
 /// Sums over units from which similarity matrices, CKA, CCA and Procrustes distances follow, for any
 /// number of units, on one machine or several.
@@ -26,8 +25,9 @@ const BLOCKS: usize = 8;
 /// are merged as means and centred sums are (Chan, Golub and LeVeque 1983), with x̄ kept as the
 /// difference to a pilot, so that any blocks in any order agree to rounding of the deviations.
 ///
-/// n² p flops in `f64` whatever the storage; 4 n² bytes doubled a thread. A push gives the same bits
-/// for any number of threads.
+/// n² p flops in `f64` whatever the storage: products of `f32` are exact there. One pass over `f32`, two
+/// over `f64` (its scale first); 40 n² + 3072 n bytes a thread and task, however many units come. A push
+/// gives the same bits for any number of threads.
 ///
 /// ```
 /// use hesse::faer::mat;
@@ -111,91 +111,39 @@ impl GramStream {
     /// [`Error::Shape`] for another number of stimuli, [`Error::Empty`], [`Error::NonFinite`]; the
     /// stream is as before then.
     pub fn push<T: Real>(&mut self, x: MatRef<'_, T>) -> Result<()> {
-        let (n, p) = check("units", x)?;
+        let n = x.nrows();
         if n != self.stimuli() {
             return Err(Error::shape("units: stimuli", self.stimuli(), n));
         }
-        let unit = unit(x);
+        let p = x.ncols();
+        // Sums of fourth powers of `f32` fit `f64` as they are, and what is not finite shows in them.
+        let single = size_of::<T>() == size_of::<f32>();
+        let unit = if single && p > 0 { 1.0 } else { check("units", x).map(|_| unit(x))? };
         let pilot: Vec<f64> = if self.units > 0 {
             let ratio = self.unit / unit;
             self.pilot.iter().map(|c| c * ratio).collect()
         } else {
-            let first = p.min(BLOCK);
-            let mean = |i: usize| (0..first).map(|j| x[(i, j)].to_f64() / unit).sum::<f64>();
-            (0..n).map(|i| mean(i) / first as f64).collect()
+            let first = p.min(PILOT);
+            let mean = |i: usize| {
+                let sum = (0..first).map(|j| x[(i, j)].to_f64() / unit).sum::<f64>();
+                // A number of the type: differences of `f32` to it are mostly exact.
+                T::from_f64(sum / first as f64).to_f64()
+            };
+            (0..n).map(mean).collect()
         };
-        let shards = parallel::shards(p, BLOCK * BLOCKS);
-        let partial = |s: usize| {
-            let mut sum: Option<Self> = None;
-            let start = shards[s].start;
-            for block in parallel::shards(shards[s].len(), BLOCK) {
-                let part = Self::block(x, start + block.start..start + block.end, unit, &pilot);
-                match &mut sum {
-                    None => sum = Some(part),
-                    Some(sum) => sum.add(&part),
-                }
-            }
-            sum
-        };
+        let shards = parallel::shards(p, blocks::TASK);
+        let partial = |s: usize| blocks::task(x, shards[s].clone(), unit, &pilot);
         let merge = |a: &mut Option<Self>, b: Option<Self>| match (a.as_mut(), b) {
             (Some(a), Some(b)) => a.add(&b),
-            (None, b) => *a = b,
-            _ => (),
+            _ => *a = None,
         };
-        if let Some(sum) = parallel::reduce(shards.len(), partial, merge).flatten() {
-            self.add(&sum);
+        match parallel::reduce(shards.len(), partial, merge).flatten() {
+            Some(sum) => self.add(&sum),
+            None => {
+                check("units", x)?;
+            }
         }
         Ok(())
-    }
-
-    /// The sums of one block.
-    fn block<T: Real>(
-        x: MatRef<'_, T>,
-        range: std::ops::Range<usize>,
-        unit: f64,
-        pilot: &[f64],
-    ) -> Self {
-        let (n, width) = (x.nrows(), range.len());
-        let mut rows = Vec::new();
-        pack(x, range, &mut rows, |_, value| value / unit);
-        // f = (x − c) less that of the first stimulus, with the rounding of x − c: small and exact to
-        // its own size, whether offsets are those of stimuli or those of units.
-        let first: Vec<(f64, f64)> =
-            rows[..width].iter().map(|&x| difference(x, pilot[0])).collect();
-        let mut tilt = Vec::with_capacity(n);
-        let mut means = vec![0.0; width];
-        for (row, c) in rows.chunks_exact_mut(width).zip(pilot) {
-            let mut sum = 0.0;
-            for ((x, first), mean) in row.iter_mut().zip(&first).zip(&mut means) {
-                let (high, low) = difference(*x, *c);
-                *x = (high - first.0) + (low - first.1);
-                *mean += *x / n as f64;
-                sum += *x;
-            }
-            tilt.push(sum / width as f64);
-        }
-        let grand = tilt.iter().sum::<f64>() / n as f64;
-        for (row, tilt) in rows.chunks_exact_mut(width).zip(&mut tilt) {
-            let of_row = *tilt;
-            for (x, of_unit) in row.iter_mut().zip(&means) {
-                *x = (*x - of_row) - (of_unit - grand);
-            }
-            *tilt -= grand;
-        }
-        let mut level: Vec<f64> =
-            first.iter().zip(&means).map(|(first, mean)| first.0 + mean).collect();
-        let mean = level.iter().sum::<f64>() / width as f64;
-        level.iter_mut().for_each(|m| *m -= mean);
-        let profile = rows
-            .chunks_exact(width)
-            .map(|row| row.iter().zip(&level).map(|(w, m)| w * m).sum())
-            .collect();
-        let mut inner = Mat::zeros(n, n);
-        add_gram_lower(&mut inner, MatRef::from_row_major_slice(&rows, n, width));
-        let own = if n < 4 { 0.0 } else { own_terms(&rows, &offsets(pilot, &tilt)) };
-        let level = level.iter().map(|m| m * m).sum();
-        let pilot = pilot.to_vec();
-        Self { unit, units: width, pilot, mean, tilt, inner, profile, level, own }
     }
 
     /// Adds the units of another stream.
@@ -253,11 +201,18 @@ impl GramStream {
             *self = self.in_unit(unit).into_owned();
         }
         let other = other.in_unit(unit);
+        let (f, level, tilt) = self.add_means(&other);
+        self.combine(&other, level, &tilt, f, 1.0);
+    }
+
+    /// Takes the other's units into the mean; f = ab/(a + b) of both numbers, and the difference δ of
+    /// the means, by which the centred sums change.
+    fn add_means(&mut self, other: &Self) -> (f64, f64, Vec<f64>) {
         let (a, b) = (self.units as f64, other.units as f64);
-        let (level, tilt) = self.difference(&other);
+        let (level, tilt) = self.difference(other);
         self.move_mean(level, &tilt, b / (a + b));
-        self.combine(&other, level, &tilt, a * b / (a + b), 1.0);
         self.units += other.units;
+        (a * b / (a + b), level, tilt)
     }
 
     /// x̄ of the other less x̄ of this: its mean over stimuli, and the rest.
@@ -280,7 +235,14 @@ impl GramStream {
             for i in j..self.stimuli() {
                 self.inner[(i, j)] += sign * (other.inner[(i, j)] + f * tilt[i] * tilt[j]);
             }
-            self.profile[j] += sign * (other.profile[j] + f * level * tilt[j]);
+        }
+        self.combine_profiles(other, level, tilt, f, sign);
+    }
+
+    /// The same of all but the inner products.
+    fn combine_profiles(&mut self, other: &Self, level: f64, tilt: &[f64], f: f64, sign: f64) {
+        for (j, tilt) in tilt.iter().enumerate() {
+            self.profile[j] += sign * (other.profile[j] + f * level * tilt);
         }
         self.level += sign * (other.level + f * level * level);
         self.own += sign * other.own;
@@ -396,37 +358,10 @@ impl GramStream {
     }
 }
 
-/// x − c as a rounded difference and what the rounding left, exactly (Knuth's sum of two numbers).
-fn difference(x: f64, c: f64) -> (f64, f64) {
-    let high = x - c;
-    let back = high - x;
-    (high, (x - (high - back)) - (c + back))
-}
-
 /// x̄ᵢ less its mean over stimuli.
 fn offsets(pilot: &[f64], tilt: &[f64]) -> Vec<f64> {
     // Differences to the first first: a common offset must not cost digits.
     let from_first: Vec<f64> = pilot.iter().map(|c| c - pilot[0]).collect();
     let centre = from_first.iter().sum::<f64>() / pilot.len() as f64;
     from_first.iter().zip(tilt).map(|(x, tilt)| (x - centre) + tilt).collect()
-}
-
-/// Σ_u s₂² − s₄ + s₂²/((n − 1)(n − 2)) − 2 s₄/(n − 2) with the power sums over stimuli of the centred
-/// unit z_u: n(n − 3) times its unbiased HSIC with itself.
-fn own_terms(w: &[f64], offsets: &[f64]) -> f64 {
-    let n = offsets.len();
-    let width = w.len() / n;
-    let (mut second, mut fourth) = (vec![0.0; width], vec![0.0; width]);
-    for (row, offset) in w.chunks_exact(width).zip(offsets) {
-        for ((w, second), fourth) in row.iter().zip(&mut second).zip(&mut fourth) {
-            let square = (w + offset) * (w + offset);
-            *second += square;
-            *fourth += square * square;
-        }
-    }
-    let n = n as f64;
-    let term = |(s2, s4): (&f64, &f64)| {
-        s2 * s2 * (1.0 + 1.0 / ((n - 1.0) * (n - 2.0))) - s4 * (1.0 + 2.0 / (n - 2.0))
-    };
-    second.iter().zip(&fourth).map(term).sum()
 }

@@ -11,7 +11,7 @@
 //! | Which subspaces are shared? | [`Cca`] with a [`Cut`] (SVCCA), [`Pwcca`], [`PrincipalDirections`] |
 //! | Are the kernels aligned? | [`Cka`] by a [`CkaEstimator`], [`MinibatchCka`], [`hsic`] |
 //! | How far apart are the shapes? | [`Procrustes`], [`shape_angle`] |
-//! | Could it be chance? | [`Ssm::permutation_test`], [`Ssm::exact_null`] |
+//! | Could it be chance? | [`Ssm::permutation_test`], [`Ssm::exact_null`], [`Cca::permutation_test`] |
 //! | Would other stimuli or units say the same? | [`Ssm::bootstrap`], [`Ssm::jackknife`], [`Ssm::subsamples`], [`Ssm::folds`], [`UnitResampling`] |
 //! | How well could any model do? | [`SplitHalf`], [`subject_ceiling`], [`disattenuated`], [`attenuation`], [`unit_reliability`] |
 //! | Which layer is a population like? | [`PseudoDepth`], [`Refine`], [`LayerClusters`], [`SvccaCurves`] |
@@ -49,11 +49,13 @@
 //! yardstick network; others at each item.
 
 mod canonical;
+mod canonical_permutation;
 mod centred_kernel;
 mod cka;
 mod comparator;
 mod gram_stream;
 mod layer_clusters;
+mod lower_gram;
 mod noise_ceiling;
 mod noise_covariance;
 mod pair_scores;
@@ -72,6 +74,7 @@ mod svcca_curves;
 mod trials;
 mod unit_resampling;
 mod whitened;
+mod wide_factor;
 
 pub use canonical::{CanonicalCorrelations, Cca, Cut};
 pub use centred_kernel::Median;

@@ -38,6 +38,14 @@ pub struct ExactNull {
     pub z: f64,
 }
 
+impl PermutationTest {
+    pub(super) fn of(observed: f64, null: Vec<f64>, exact: Option<ExactNull>, seed: u64) -> Self {
+        let as_large = null.iter().filter(|&&score| score >= observed).count();
+        let p = (1 + as_large) as f64 / (1 + null.len()) as f64;
+        Self { observed, null, p, exact, seed }
+    }
+}
+
 impl Ssm {
     /// The similarity of `a` with `b` relabelled: entry (i, j) of `b` becomes (πᵢ, πⱼ), for each of
     /// these permutations π.
@@ -113,14 +121,12 @@ impl Ssm {
             (0..draws).map(|d| stream.child(d as u64).permutation(n)).collect();
         let observed = self.score(a, b)?;
         let null = self.permuted(a, b, &permutations)?;
-        let as_large = null.iter().filter(|&&score| score >= observed).count();
-        let p = (1 + as_large) as f64 / (1 + draws) as f64;
         let exact = match self.exact_null(a, b) {
             Ok(exact) => Some(exact),
             Err(Error::NotApplicable { .. }) => None,
             Err(error) => return Err(error),
         };
-        Ok(PermutationTest { observed, null, p, exact, seed })
+        Ok(PermutationTest::of(observed, null, exact, seed))
     }
 
     fn pair_scores(
@@ -133,7 +139,7 @@ impl Ssm {
     }
 }
 
-fn check_permutation(n: usize, permutation: &[usize]) -> Result<()> {
+pub(super) fn check_permutation(n: usize, permutation: &[usize]) -> Result<()> {
     if permutation.len() != n {
         return Err(Error::shape("permutation: length", n, permutation.len()));
     }

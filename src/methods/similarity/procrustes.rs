@@ -48,7 +48,7 @@ impl Procrustes {
     /// two stimuli or responses that do not vary.
     pub fn of<T: Real>(x: MatRef<'_, T>, y: MatRef<'_, T>) -> Result<Self> {
         check_pair(x, y, 2)?;
-        let (a, b) = (Compact::new(x), Compact::new(y));
+        let (a, b) = (Compact::new(x)?, Compact::new(y)?);
         let norm = |what: &str, compact: &Compact| match compact.square().sqrt() {
             norm if norm > 0.0 => Ok(norm),
             norm => {

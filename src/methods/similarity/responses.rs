@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use faer::MatRef;
+use hesse_kernels::{gram, level1};
 
 use crate::numerics::parallel;
 use crate::statistics::power_above;
-use crate::{Error, Real, Result};
+use crate::{Error, Isa, Real, Result};
 
 /// Units that a task reads at a time.
 pub(super) const SHARD: usize = 4096;
@@ -24,10 +25,13 @@ pub(super) fn check<T: Real>(what: &str, x: MatRef<'_, T>) -> Result<(usize, usi
         return Err(Error::empty(format!("{what}: units")));
     }
     let shards = parallel::shards(p, SHARD);
-    let finite = |s: usize| {
-        let mut finite = true;
-        for_each(x, shards[s].clone(), |_, _, value| finite &= value.is_finite());
-        finite
+    let finite = |s: usize| match rows_in_place(x, shards[s].clone()) {
+        Some(rows) => rows.iter().all(|row| level1::all_finite(Isa::current(), row)),
+        None => {
+            let mut finite = true;
+            for_each(x, shards[s].clone(), |_, _, value| finite &= value.is_finite());
+            finite
+        }
     };
     if parallel::map(shards.len(), finite).into_iter().all(|finite| finite) {
         return Ok((n, p));
@@ -65,18 +69,47 @@ pub(super) fn enough_stimuli(n: usize, fewest: usize) -> Result<()> {
     }
 }
 
+/// The rows of a range of units where they lie, if those of a stimulus are one after the other.
+pub(super) fn rows_in_place<T: Real>(x: MatRef<'_, T>, units: Range<usize>) -> Option<Vec<&[T]>> {
+    let row = |i: usize| Some(&x.row(i).try_as_row_major()?.as_slice()[units.clone()]);
+    (0..x.nrows()).map(row).collect()
+}
+
+/// The rows of a range of units, where they lie or in a copy.
+pub(super) fn unit_rows<'a, T: Real>(
+    x: MatRef<'a, T>,
+    units: Range<usize>,
+    copy: &'a mut Vec<T>,
+) -> Vec<&'a [T]> {
+    if let Some(rows) = rows_in_place(x, units.clone()) {
+        return rows;
+    }
+    let (first, width) = (units.start, units.len());
+    copy.resize(x.nrows() * width, T::ZERO);
+    for_each(x, units, |i, j, value| copy[i * width + j - first] = value);
+    copy.chunks_exact(width).collect()
+}
+
 /// Calls `f(stimulus, unit, value)` for the units of a range, in the order of memory.
 fn for_each<T: Real>(x: MatRef<'_, T>, units: Range<usize>, mut f: impl FnMut(usize, usize, T)) {
     if x.row_stride().unsigned_abs() < x.col_stride().unsigned_abs() {
         for j in units {
-            for i in 0..x.nrows() {
-                f(i, j, x[(i, j)]);
+            match x.col(j).try_as_col_major() {
+                Some(column) => {
+                    let column = column.as_slice().iter();
+                    column.enumerate().for_each(|(i, &value)| f(i, j, value));
+                }
+                None => (0..x.nrows()).for_each(|i| f(i, j, x[(i, j)])),
             }
         }
     } else {
         for i in 0..x.nrows() {
-            for j in units.clone() {
-                f(i, j, x[(i, j)]);
+            match x.row(i).try_as_row_major() {
+                Some(row) => {
+                    let row = row.as_slice()[units.clone()].iter();
+                    units.clone().zip(row).for_each(|(j, &value)| f(i, j, value));
+                }
+                None => units.clone().for_each(|j| f(i, j, x[(i, j)])),
             }
         }
     }
@@ -97,10 +130,32 @@ pub(super) fn row_sums<T: Real>(
     parallel::reduce(shards.len(), partial, add).unwrap_or_default()
 }
 
+/// Σ x/unit − first over the units of each stimulus, as [`row_sums`].
+pub(super) fn shifted_row_sums<T: Real>(
+    x: MatRef<'_, T>,
+    units: &[f64],
+    first: &[f64],
+) -> Vec<f64> {
+    let shards = parallel::shards(x.ncols(), SHARD);
+    let partial = |s: usize| {
+        let mut copy = Vec::new();
+        let rows = unit_rows(x, shards[s].clone(), &mut copy);
+        let sum = |(i, row): (usize, &&[T])| {
+            gram::shifted_sum(Isa::current(), row, 1.0 / units[i], first[i])
+        };
+        rows.iter().enumerate().map(sum).collect()
+    };
+    let add = |a: &mut Vec<f64>, b: Vec<f64>| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+    parallel::reduce(shards.len(), partial, add).unwrap_or_default()
+}
+
 /// A power of two above every |value| of each stimulus.
 pub(super) fn row_units<T: Real>(x: MatRef<'_, T>) -> Vec<f64> {
     let shards = parallel::shards(x.ncols(), SHARD);
     let partial = |s: usize| {
+        if let Some(rows) = rows_in_place(x, shards[s].clone()) {
+            return rows.iter().map(|row| level1::max_abs(Isa::current(), row)).collect();
+        }
         let mut largest = vec![0.0_f64; x.nrows()];
         for_each(x, shards[s].clone(), |i, _, value| {
             largest[i] = largest[i].max(value.to_f64().abs());

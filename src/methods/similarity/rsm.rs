@@ -1,18 +1,14 @@
 //! Similarities between the responses to stimuli.
 
 use faer::{Mat, MatRef};
+use hesse_kernels::gram::{Shift, WIDTH, padded, shifted_rows};
 
+use super::lower_gram::{BLOCK, BLOCKS, LowerGram};
 use super::pairwise::{Rsm, pairs};
-use super::responses::{check, pack, row_sums, row_units};
-use crate::numerics::dense::add_gram_lower;
+use super::responses::{check, row_units, rows_in_place, shifted_row_sums, unit_rows};
 use crate::numerics::parallel;
 use crate::statistics::average_ranks;
-use crate::{Error, Real, Result};
-
-/// Units of a product's inner dimension that are packed together.
-const DEPTH: usize = 512;
-/// Packed blocks that one task adds up before partial products are merged.
-const BLOCKS: usize = 16;
+use crate::{Error, Isa, Real, Result};
 
 /// Which similarity of the responses to two stimuli, across units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,7 +46,7 @@ impl Rsm {
     /// power of two: offsets of 10⁷ spreads and values of 10^±160 cost no digits. The diagonal is
     /// exactly 1, entries are within [−1, 1].
     ///
-    /// n² p flops in `f64` whatever the storage, over blocks of 512 units; three passes over `x`.
+    /// n² p flops in `f64` whatever the storage, over blocks of 384 units; three passes over `x`.
     /// Memory: O(n²) a thread, no copy of `x`.
     ///
     /// ```
@@ -153,23 +149,29 @@ impl RowProducts {
             (0..n).map(|i| if centred { x[(i, 0)].to_f64() / row_units[i] } else { 0.0 }).collect();
         // Of differences to the first value, which are exact where they are small.
         let mean: Vec<f64> = if centred {
-            let sums = row_sums(x, |i, value| value / row_units[i] - first[i]);
+            let sums = shifted_row_sums(x, &row_units, &first);
             sums.into_iter().map(|sum| sum / p as f64).collect()
         } else {
             vec![0.0; n]
         };
-        let shards = parallel::shards(p, BLOCKS * DEPTH);
+        let scale: Vec<f64> = row_units.iter().map(|unit| 1.0 / unit).collect();
+        let shift = Shift { scale: &scale, first: &first, mean: &mean };
+        let shards = parallel::shards(p, BLOCKS * BLOCK);
         let partial = |s: usize| {
-            let mut gram = Mat::zeros(n, n);
-            let mut block = Vec::new();
-            for inner in parallel::shards(shards[s].len(), DEPTH) {
-                let start = shards[s].start;
-                let units = start + inner.start..start + inner.end;
-                pack(x, units, &mut block, |i, value| value / row_units[i] - first[i] - mean[i]);
-                let block = MatRef::from_row_major_slice(&block, n, inner.len());
-                add_gram_lower(&mut gram, block);
+            let mut gram = LowerGram::zeros(n);
+            let (mut copy, mut w) = (Vec::new(), Vec::new());
+            let blocks = parallel::shards(shards[s].len(), BLOCK);
+            let units =
+                |b: usize| shards[s].start + blocks[b].start..shards[s].start + blocks[b].end;
+            for b in 0..blocks.len() {
+                let rows = unit_rows(x, units(b), &mut copy);
+                let width = blocks[b].len().next_multiple_of(WIDTH);
+                w.resize(padded(n) * width, 0.0);
+                shifted_rows(Isa::current(), &rows, shift, width, &mut w);
+                let next = if b + 1 < blocks.len() { rows_in_place(x, units(b + 1)) } else { None };
+                gram.add(&w, width, &next.unwrap_or_default());
             }
-            gram
+            gram.into_mat()
         };
         let gram = parallel::reduce(shards.len(), partial, |a, b| *a += b);
         Self { gram: gram.unwrap_or_else(|| Mat::zeros(n, n)), row_units, units: p }

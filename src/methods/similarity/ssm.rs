@@ -1,5 +1,7 @@
 //! Similarity of similarity matrices.
 
+use std::borrow::Cow;
+
 use super::comparator::{Comparator, degenerate, same_stimuli};
 use super::pair_scores::untied_square;
 use super::pairwise::Pairwise;
@@ -17,6 +19,16 @@ pub enum Region {
     /// All n² entries: every pair twice, and the diagonal, as in the code of Shi et al. That lifts the
     /// score, see [`full_from_upper`].
     Full,
+}
+
+impl Region {
+    /// The upper triangle, and behind it the diagonal where it belongs to the region.
+    pub(super) fn entries<'a>(self, table: &'a impl Pairwise) -> Cow<'a, [f64]> {
+        match self {
+            Region::Upper => Cow::Borrowed(table.upper()),
+            Region::Full => Cow::Owned([table.upper(), &table.diagonal()].concat()),
+        }
+    }
 }
 
 /// Similarity of two similarity matrices, by a comparator over a region:
@@ -67,8 +79,7 @@ impl Ssm {
 
     fn full(&self, a: &impl Pairwise, b: &impl Pairwise) -> Result<f64> {
         let n = same_stimuli(a, b)?;
-        let a = [a.upper(), &a.diagonal()].concat();
-        let b = [b.upper(), &b.diagonal()].concat();
+        let (a, b) = (Region::Full.entries(a), Region::Full.entries(b));
         let mut weights = vec![[2.0]; a.len() - n];
         weights.resize(a.len(), [1.0]);
         match self.comparator {

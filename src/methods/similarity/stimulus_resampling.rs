@@ -1,13 +1,16 @@
 //! Similarities over samples of the stimuli, without computing ranks anew.
 
-use super::comparator::{degenerate, same_stimuli};
+use hesse_kernels::rank_scan::{Lane, SAMPLES, weighted_inner};
+
+use super::comparator::{Comparator, degenerate, same_stimuli};
+use super::pair_scores::untied_square;
 use super::pairwise::{Pairwise, Table, pairs};
 use super::responses::enough_stimuli;
 use super::ssm::{Region, Ssm, WeightedTable, weighted_score};
 use crate::numerics::parallel;
 use crate::random::Stream;
-use crate::statistics::{Interval, quantile, standard_deviation};
-use crate::{Error, Result};
+use crate::statistics::{Interval, SortedSample, quantile, standard_deviation};
+use crate::{Error, Isa, Real, Result};
 
 /// Samples that are computed side by side.
 const LANES: usize = 8;
@@ -83,13 +86,15 @@ impl Ssm {
     /// The similarity over each of these samples: with multiplicities w, the pair (i, j), i < j, counts
     /// wᵢwⱼ times. Copies of one stimulus are never paired: they are trivially alike.
     ///
+    /// Over the whole matrix each of these pairs counts twice, and the diagonal entry of stimulus i wᵢ times.
+    ///
     /// Each table is sorted once; a sample then costs one pass over the sorted order for its ranks and
-    /// one over the pairs, O(M), eight samples side by side. τ is counted over the pairs written out.
+    /// one over the pairs, O(M), sixteen samples side by side (eight of Pearson's and cosines). τ is counted over the pairs written out.
     ///
     /// # Errors
     /// As [`Ssm::score`]; [`Error::Shape`] for multiplicities of another number of stimuli,
     /// [`Error::Range`] for fewer than 3 different stimuli in a sample; [`Error::NotApplicable`] for
-    /// whitened comparators, Bures, and the whole matrix.
+    /// whitened comparators and Bures, which need matrices without gaps.
     pub fn resampled(
         &self,
         a: &impl Pairwise,
@@ -129,36 +134,46 @@ impl Ssm {
                 return Err(Error::range(what, "at least 3", distinct));
             }
         }
-        use super::comparator::Comparator::{TauA, TauB};
+        use super::comparator::Comparator::{RhoA, Spearman, TauA, TauB};
         let kendall = matches!(self.comparator, TauA | TauB);
-        if self.region != Region::Upper || !(kendall || self.comparator.is_inner_product()) {
+        if !(kendall || self.comparator.is_inner_product()) {
             return Err(Error::not_applicable(
                 "similarity over a sample of stimuli",
-                "rank methods, Pearson or cosine over upper triangles",
-                format!("{:?} over {:?}", self.comparator, self.region),
+                "rank methods, Pearson or cosine",
+                format!("{:?}", self.comparator),
             ));
         }
         if kendall {
             let scores = parallel::map(samples.len(), |d| {
-                let copies = written_out(&samples[d]);
+                let copies = written_out(&samples[d], self.region);
                 let mut scores = Vec::with_capacity(left.len() * right.len());
                 for a in left {
                     for b in right {
-                        let of =
-                            |upper: &[f64]| copies.iter().map(|&k| upper[k]).collect::<Vec<_>>();
-                        scores.push(self.comparator.kendall(&of(a.upper()), &of(b.upper()))?);
+                        let of = |table: &[f64]| -> Vec<f64> {
+                            copies.iter().map(|&k| table[k]).collect()
+                        };
+                        let (a, b) = (self.region.entries(*a), self.region.entries(*b));
+                        scores.push(self.comparator.kendall(&of(&a), &of(&b))?);
                     }
                 }
                 Ok(scores)
             });
             return scores.into_iter().collect();
         }
-        let table = |upper: &[f64]| WeightedTable::new(self.comparator, upper);
-        let lefts = left.iter().map(|a| table(a.upper())).collect::<Result<Vec<_>>>()?;
-        let rights = right.iter().map(|b| table(b.upper())).collect::<Result<Vec<_>>>()?;
+        if self.region == Region::Upper && matches!(self.comparator, Spearman | RhoA) {
+            let sorted = |upper: &[f64]| SortedSample::new("table", upper);
+            let lefts = left.iter().map(|a| sorted(a.upper())).collect::<Result<Vec<_>>>()?;
+            let rights = right.iter().map(|b| sorted(b.upper())).collect::<Result<Vec<_>>>()?;
+            return rank_grid(self.comparator, &lefts, &rights, samples);
+        }
+        let table = |entries: &[f64]| WeightedTable::new(self.comparator, entries);
+        let lefts =
+            left.iter().map(|a| table(&self.region.entries(*a))).collect::<Result<Vec<_>>>()?;
+        let rights =
+            right.iter().map(|b| table(&self.region.entries(*b))).collect::<Result<Vec<_>>>()?;
         let groups = parallel::shards(samples.len(), LANES);
         let scores = parallel::map(groups.len(), |g| {
-            let weights = pair_weights(n, &samples[groups[g].clone()]);
+            let weights = weights(n, &samples[groups[g].clone()], self.region);
             let of_left =
                 lefts.iter().map(|table| table.scores(&weights)).collect::<Result<Vec<_>>>()?;
             let width = groups[g].len();
@@ -288,20 +303,108 @@ pub(super) fn percentile_interval(values: &[f64], confidence: f64) -> Result<Int
     Ok(Interval { low: quantile(values, tail)?, high: quantile(values, 1.0 - tail)? })
 }
 
-/// wᵢwⱼ of every pair for up to [`LANES`] samples; lanes without a sample repeat the first.
-fn pair_weights(n: usize, samples: &[Multiplicities]) -> Vec<[f64; LANES]> {
+/// ρ or ρ_a of every table of `left` with every one of `right` over each sample, left by left.
+fn rank_grid(
+    comparator: Comparator,
+    left: &[SortedSample],
+    right: &[SortedSample],
+    samples: &[Multiplicities],
+) -> Result<Vec<Vec<f64>>> {
+    let n = samples.first().map_or(0, Vec::len);
+    // At most 2³² − 1 pairs are sorted, so that stimuli are fewer.
+    let pairs: Vec<[u32; 2]> = pairs(n).map(|(i, j)| [i as u32, j as u32]).collect();
+    let groups = parallel::shards(samples.len(), SAMPLES);
+    let scores = parallel::map(groups.len(), |g| {
+        let samples = &samples[groups[g].clone()];
+        let totals: Vec<f64> = samples.iter().map(pairs_in).collect();
+        let single = totals.iter().all(|&total| total < f64::from(1 << f32::MANTISSA_DIGITS));
+        let scores = if single { rank_group::<f32> } else { rank_group::<f64> };
+        scores(comparator, left, right, &pairs, samples, &totals)
+    });
+    Ok(scores.into_iter().collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// Σ_{i<j} wᵢwⱼ.
+fn pairs_in(sample: &Multiplicities) -> f64 {
+    let add = |(pairs, before): (f64, f64), w: &u32| {
+        (pairs + before * f64::from(*w), before + f64::from(*w))
+    };
+    sample.iter().fold((0.0, 0.0), add).0
+}
+
+/// The same for samples that are computed side by side, with scores of a type in which they are exact.
+fn rank_group<T: Real>(
+    comparator: Comparator,
+    left: &[SortedSample],
+    right: &[SortedSample],
+    pairs: &[[u32; 2]],
+    samples: &[Multiplicities],
+    totals: &[f64],
+) -> Result<Vec<Vec<f64>>> {
+    let n = samples[0].len();
+    let lane = |f: &dyn Fn(usize) -> f64| -> Lane<T> {
+        std::array::from_fn(|l| T::from_f64(if l < samples.len() { f(l) } else { 0.0 }))
+    };
+    let counts: Vec<Lane<T>> = (0..n).map(|i| lane(&|l| f64::from(samples[l][i]))).collect();
+    let sums = lane(&|l| totals[l]);
+    let scores_of = |table: &SortedSample, scores: &mut Vec<Lane<T>>| {
+        scores.resize(pairs.len(), [T::ZERO; SAMPLES]);
+        table.pair_scores(pairs, &counts, &sums, scores)
+    };
+    let mut of_left = vec![Vec::new(); left.len()];
+    let squares: Vec<Lane<f64>> =
+        left.iter().zip(&mut of_left).map(|(table, scores)| scores_of(table, scores)).collect();
+    let mut found = vec![vec![0.0; left.len() * right.len()]; samples.len()];
+    let mut of_right = Vec::new();
+    for (r, table) in right.iter().enumerate() {
+        let own = scores_of(table, &mut of_right);
+        for (l, (scores, squares)) in of_left.iter().zip(&squares).enumerate() {
+            let inner = weighted_inner(Isa::current(), &counts, scores, &of_right);
+            for (s, found) in found.iter_mut().enumerate() {
+                let square = match comparator {
+                    Comparator::RhoA => untied_square(totals[s]).powi(2),
+                    _ => squares[s] * own[s],
+                };
+                if square <= 0.0 {
+                    return Err(degenerate());
+                }
+                found[l * right.len() + r] = (inner[s] / square.sqrt()).clamp(-1.0, 1.0);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// wᵢwⱼ of every pair for up to [`LANES`] samples; lanes without a sample repeat the first. Over the whole
+/// matrix twice that, and the wᵢ of the diagonal.
+fn weights(n: usize, samples: &[Multiplicities], region: Region) -> Vec<[f64; LANES]> {
     let lane = |l: usize| samples.get(l).unwrap_or(&samples[0]);
     let stimuli: Vec<[f64; LANES]> =
         (0..n).map(|i| std::array::from_fn(|l| f64::from(lane(l)[i]))).collect();
-    let product = |(i, j): (usize, usize)| std::array::from_fn(|l| stimuli[i][l] * stimuli[j][l]);
-    pairs(n).map(product).collect()
+    let times = if region == Region::Full { 2.0 } else { 1.0 };
+    let product =
+        |(i, j): (usize, usize)| std::array::from_fn(|l| times * stimuli[i][l] * stimuli[j][l]);
+    let mut weights: Vec<_> = pairs(n).map(product).collect();
+    if region == Region::Full {
+        weights.extend(&stimuli);
+    }
+    weights
 }
 
-/// Places of the pairs, each as often as it counts.
-fn written_out(sample: &Multiplicities) -> Vec<usize> {
-    let count = |(i, j): (usize, usize)| sample[i] as usize * sample[j] as usize;
-    pairs(sample.len())
-        .enumerate()
-        .flat_map(|(k, pair)| std::iter::repeat_n(k, count(pair)))
-        .collect()
+/// Places of the entries, each as often as it counts.
+fn written_out(sample: &Multiplicities, region: Region) -> Vec<usize> {
+    let n = sample.len();
+    let mut places = Vec::new();
+    let times = if region == Region::Full { 2 } else { 1 };
+    for (k, (i, j)) in pairs(n).enumerate() {
+        let count = times * sample[i] as usize * sample[j] as usize;
+        places.extend(std::iter::repeat_n(k, count));
+    }
+    if region == Region::Full {
+        let diagonal = n * (n - 1) / 2..;
+        for (k, count) in diagonal.zip(sample) {
+            places.extend(std::iter::repeat_n(k, *count as usize));
+        }
+    }
+    places
 }

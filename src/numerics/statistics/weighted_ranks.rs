@@ -1,7 +1,9 @@
 //! Ranks of samples that occur several times or not at all, without sorting again.
 
+use hesse_kernels::rank_scan::{Lane, Order, weighted_scores};
+
 use super::sorted_order::sorted_order;
-use crate::{Error, Result};
+use crate::{Error, Isa, Real, Result};
 
 /// A sample sorted once, of which every choice of weights has its ranks in one pass.
 ///
@@ -91,6 +93,19 @@ impl SortedSample {
             first = end as usize;
         }
         Ok(())
+    }
+
+    /// The scores of a sample over pairs of stimuli, of which stimulus i is there `counts[i][l]` times in
+    /// choice l: those of weights wᵢwⱼ, which sum to `totals`. Also Σ w s² of each choice.
+    pub(crate) fn pair_scores<T: Real>(
+        &self,
+        pairs: &[[u32; 2]],
+        counts: &[Lane<T>],
+        totals: &Lane<T>,
+        scores: &mut [Lane<T>],
+    ) -> Lane<f64> {
+        let order = Order { places: &self.order, ends: &self.ends, pairs };
+        weighted_scores(Isa::current(), order, counts, totals, scores)
     }
 }
 

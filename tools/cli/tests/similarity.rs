@@ -145,6 +145,27 @@ fn scores_of_digits() {
     all_close(&desk.written("scores/score.npz", "score"), &want[..2], 1e-12);
     assert_eq!(desk.written("scores/score.npz", "bootstrap").len(), 120);
 
+    let full = "--region full --bootstrap 40 --permutations 9";
+    let summary = desk.json(&format!("{command} {full}"));
+    let want = golden("03_ssm_digits.npz", "spearman_full");
+    for (score, want) in summary["scores"].as_array().unwrap().iter().zip(&want) {
+        close(&score["score"], *want, 1e-12);
+        let number = |name: &str| score[name].as_f64().unwrap();
+        assert!(number("low") < *want && *want < number("high"), "{score}");
+        assert!(score["z"].is_null() && number("svcca_p") == 0.1, "{score}");
+    }
+    assert_eq!(summary["region"], "full");
+    // Whitened comparators have no samples of the stimuli.
+    let whitened = "--comparator whitened-cosine --permutations 9 --out whitened";
+    let summary = desk.json(&format!("{command} {whitened}"));
+    for score in summary["scores"].as_array().unwrap() {
+        assert!(score["score"].as_f64().unwrap() > 0.5 && score["low"].is_null(), "{score}");
+        assert_eq!(score["p"], 0.1);
+    }
+    assert!(desk.written("whitened/score.npz", "low").iter().all(|low| low.is_nan()));
+    let command = format!("{command} --region full --comparator bures");
+    desk.refuses(&[(&command, "region of the comparison: not applicable")]);
+
     let of = |name: &str| format!("{GOLDEN}/08_resampling.npz:{name}");
     let command = format!("similarity score {} {}", of("a"), of("t"));
     let summary = desk.json(&format!("{command} --bootstrap 2 --permutations 1"));

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use hesse::error::check_finite;
 use hesse::faer::{Mat, MatRef};
 use hesse::io::{self, Archive, Array};
-use hesse::similarity::{Comparator, RowVariance, Rsm, RsmKind, Trials};
+use hesse::similarity::{Comparator, Region, RowVariance, Rsm, RsmKind, Trials};
 use hesse::{Error, Result};
 use serde::Serialize;
 
@@ -149,6 +149,31 @@ pub(super) enum ComparatorName {
     TauA,
     /// Kendall's τ_b
     TauB,
+    /// Cosine that knows how errors of distances depend on each other
+    WhitenedCosine,
+    /// The same after the mean of each matrix is taken away
+    WhitenedPearson,
+    /// Cosine of the Procrustes angle between the patterns behind squared distances
+    Bures,
+}
+
+/// [`Region`] as it is named on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RegionName {
+    /// The strict upper triangle: every pair of stimuli once
+    Upper,
+    /// All entries, the diagonal too: as the authors of the method did, which lifts the score
+    Full,
+}
+
+impl RegionName {
+    pub(super) fn region(self) -> Region {
+        match self {
+            RegionName::Upper => Region::Upper,
+            RegionName::Full => Region::Full,
+        }
+    }
 }
 
 impl ComparatorName {
@@ -160,6 +185,9 @@ impl ComparatorName {
             ComparatorName::RhoA => Comparator::RhoA,
             ComparatorName::TauA => Comparator::TauA,
             ComparatorName::TauB => Comparator::TauB,
+            ComparatorName::WhitenedCosine => Comparator::WhitenedCosine,
+            ComparatorName::WhitenedPearson => Comparator::WhitenedPearson,
+            ComparatorName::Bures => Comparator::Bures,
         }
     }
 }

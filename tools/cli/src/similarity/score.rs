@@ -2,14 +2,14 @@
 
 use hesse::io::{Archive, Array, Format};
 use hesse::similarity::{
-    Cka, CkaEstimator, Cut, PrincipalDirections, Procrustes, Rsm, SplitHalf, Ssm, SvccaCurves,
+    Cca, Cka, CkaEstimator, Cut, PrincipalDirections, Procrustes, Rsm, SplitHalf, Ssm, SvccaCurves,
 };
 use hesse::statistics::quantile;
 use serde::Serialize;
 
 use super::responses::{
-    ComparatorName, MatrixArguments, Responses, about, check_confidence, check_draws, read,
-    same_stimuli,
+    ComparatorName, MatrixArguments, RegionName, Responses, about, check_confidence, check_draws,
+    read, same_stimuli,
 };
 use crate::failure::{Failure, Verdict};
 use crate::figure::Figure;
@@ -22,7 +22,7 @@ use crate::units::three;
 ///
 /// Prints for each of the others, in their order, the similarity of similarity matrices with its interval
 /// over samples of the stimuli, its p-value and z-score among permutations of the stimuli, and other
-/// measures: debiased CKA, SVCCA above its null level, the Procrustes angle. Where the population has
+/// measures: debiased CKA, SVCCA above its null level and its p-value, the Procrustes angle. Where the population has
 /// trials, also what any model could reach. With --out, writes score.json, score.npz (score, low, high,
 /// null_high, p; bootstrap, draws × others) and score.svg.
 #[derive(Debug, clap::Args)]
@@ -38,7 +38,10 @@ pub(super) struct Arguments {
     /// How similarity matrices are compared
     #[arg(long, value_enum, default_value_t = ComparatorName::Spearman)]
     comparator: ComparatorName,
-    /// Samples of the stimuli with replacement
+    /// Which entries of the matrices are compared
+    #[arg(long, value_enum, default_value_t = RegionName::Upper)]
+    region: RegionName,
+    /// Samples of the stimuli with replacement; none for whitened comparators and bures
     #[arg(long, value_name = "N", default_value_t = 1000)]
     bootstrap: usize,
     /// Permutations of the stimuli
@@ -64,6 +67,7 @@ struct Summary {
     units: usize,
     stimuli: usize,
     comparator: ComparatorName,
+    region: RegionName,
     confidence: f64,
     scores: Vec<Score>,
     /// Of the population's trials, where it has two or more.
@@ -76,9 +80,10 @@ struct Score {
     name: String,
     units: usize,
     score: f64,
-    standard_error: f64,
-    low: f64,
-    high: f64,
+    /// None by comparators that need every pair of stimuli, as below.
+    standard_error: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
     /// This share of permutations scores lower than that.
     null_high: f64,
     p: f64,
@@ -89,6 +94,8 @@ struct Score {
     svcca: Option<f64>,
     svcca_adjusted: Option<f64>,
     svcca_dimensions: Option<usize>,
+    /// Among permutations of the directions of the other.
+    svcca_p: Option<f64>,
     procrustes_angle: Option<f64>,
 }
 
@@ -123,6 +130,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Fai
         units: population.units(),
         stimuli: population.stimuli(),
         comparator: arguments.comparator,
+        region: arguments.region,
         confidence: arguments.confidence,
         scores,
         ceiling: ceiling(arguments, population)?,
@@ -133,17 +141,19 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Fai
         type Column = fn(&Score) -> f64;
         let columns: [(&str, Column); 5] = [
             ("score", |s| s.score),
-            ("low", |s| s.low),
-            ("high", |s| s.high),
+            ("low", |s| s.low.unwrap_or(f64::NAN)),
+            ("high", |s| s.high.unwrap_or(f64::NAN)),
             ("null_high", |s| s.null_high),
             ("p", |s| s.p),
         ];
         for (name, of) in columns {
             arrays.insert(name, Array::from_vector(summary.scores.iter().map(of).collect()));
         }
-        let shape = [arguments.bootstrap, others.len()];
-        let draws = (0..shape[0]).flat_map(|d| bootstrap.iter().map(move |scores| scores[d]));
-        arrays.insert("bootstrap", Array::new(shape, draws.collect::<Vec<f64>>())?);
+        if bootstrap.len() == others.len() {
+            let shape = [arguments.bootstrap, others.len()];
+            let draws = (0..shape[0]).flat_map(|d| bootstrap.iter().map(move |scores| scores[d]));
+            arrays.insert("bootstrap", Array::new(shape, draws.collect::<Vec<f64>>())?);
+        }
         folder.write("score.npz", &arrays.to_bytes(Format::Npz)?)?;
         folder.write("score.svg", summary.figure().to_svg().as_bytes())?;
     }
@@ -155,7 +165,13 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Fai
     Ok(Verdict::Holds)
 }
 
-/// The scores with each of the others, and their bootstrap draws.
+impl Arguments {
+    fn ssm(&self) -> Ssm {
+        Ssm::new(self.comparator.comparator()).region(self.region.region())
+    }
+}
+
+/// The scores with each of the others, and their bootstrap draws, where the comparator has them.
 fn scores(
     arguments: &Arguments,
     population: &Responses,
@@ -164,33 +180,46 @@ fn scores(
     rsms: &[Rsm],
     output: &Output,
 ) -> Result<(Vec<Score>, Vec<Vec<f64>>), Failure> {
-    let ssm = Ssm::new(arguments.comparator.comparator());
+    let ssm = arguments.ssm();
     let x = population.mean.as_ref();
     let directions = |x: &Responses| PrincipalDirections::of(x.mean.as_ref()).ok();
     // Twice as many dimensions as stimuli allow would be alike by construction.
     let k = arguments.dimensions.min((population.stimuli() - 1) / 2);
-    let svcca = others.iter().map(directions).collect::<Option<Vec<_>>>();
-    let svcca = svcca
-        .zip(directions(population))
-        .and_then(|(ladder, own)| SvccaCurves::new(&ladder, &[own], Cut::Dim(k)).ok());
+    let ladder = others.iter().map(directions).collect::<Option<Vec<_>>>();
+    let subspaces = ladder.zip(directions(population)).and_then(|(ladder, own)| {
+        let own = [own];
+        let curves = SvccaCurves::new(&ladder, &own, Cut::Dim(k)).ok()?;
+        Some((ladder, own, curves))
+    });
+    let svcca = subspaces.as_ref().map(|(_, _, curves)| curves);
+    let svcca_p = |l: usize| {
+        let (ladder, [own], curves) = subspaces.as_ref()?;
+        let cca = Cca::new().cut(Cut::Dim(curves.kept[l].0));
+        let (draws, seed) = (arguments.permutations, arguments.seed);
+        Some(cca.permutation_test(own, &ladder[l], draws, seed).ok()?.p)
+    };
     let bar = Progress::new(output, "similarity: scores", others.len() as u64);
     let (mut scores, mut bootstrap) = (Vec::new(), Vec::new());
     for (l, (other, of_other)) in others.iter().zip(rsms).enumerate() {
         let said = |error: hesse::Error| about(&other.name, &error);
-        let draws = ssm.bootstrap(rsm, of_other, arguments.bootstrap, arguments.seed);
-        let draws = draws.map_err(said)?;
+        let draws = match ssm.bootstrap(rsm, of_other, arguments.bootstrap, arguments.seed) {
+            Ok(draws) => Some(draws),
+            Err(hesse::Error::NotApplicable { .. }) => None,
+            Err(error) => return Err(said(error)),
+        };
         let test = ssm.permutation_test(rsm, of_other, arguments.permutations, arguments.seed);
         let test = test.map_err(said)?;
-        let interval = draws.interval(arguments.confidence)?;
+        let interval = draws.as_ref().map(|draws| draws.interval(arguments.confidence));
+        let interval = interval.transpose()?;
         let y = other.mean.as_ref();
         let debiased = Cka::linear().estimator(CkaEstimator::Debiased);
         scores.push(Score {
             name: other.name.clone(),
             units: other.units(),
-            score: draws.observed,
-            standard_error: draws.standard_error(),
-            low: interval.low,
-            high: interval.high,
+            score: test.observed,
+            standard_error: draws.as_ref().map(|draws| draws.standard_error()),
+            low: interval.as_ref().map(|interval| interval.low),
+            high: interval.as_ref().map(|interval| interval.high),
             null_high: quantile(&test.null, arguments.confidence)?,
             p: test.p,
             z: test.exact.map(|exact| exact.z),
@@ -198,9 +227,10 @@ fn scores(
             svcca: svcca.as_ref().map(|curves| curves.mean[(0, l)]),
             svcca_adjusted: svcca.as_ref().map(|curves| curves.adjusted[(0, l)]),
             svcca_dimensions: svcca.as_ref().map(|curves| curves.kept[l].0),
+            svcca_p: svcca_p(l),
             procrustes_angle: Procrustes::of(x, y).ok().map(|found| found.angle()),
         });
-        bootstrap.push(draws.scores);
+        bootstrap.extend(draws.map(|draws| draws.scores));
         bar.step();
     }
     Ok((scores, bootstrap))
@@ -210,7 +240,7 @@ fn ceiling(arguments: &Arguments, population: &Responses) -> Result<Option<Ceili
     let Some(trials) = population.trials.as_ref().filter(|trials| trials.count(0) > 1) else {
         return Ok(None);
     };
-    let ssm = Ssm::new(arguments.comparator.comparator());
+    let ssm = arguments.ssm();
     let found = SplitHalf::new(arguments.splits).seed(arguments.seed).ssm(ssm).run(trials);
     let found = found.map_err(|error| about(&population.name, &error))?;
     Ok(Some(Ceiling {
@@ -241,8 +271,11 @@ impl Summary {
                 s.name.clone(),
                 s.units.to_string(),
                 three(s.score),
-                three(s.standard_error),
-                format!("{} to {}", three(s.low), three(s.high)),
+                some(s.standard_error),
+                s.low.zip(s.high).map_or_else(
+                    || "none".to_owned(),
+                    |(low, high)| format!("{} to {}", three(low), three(high)),
+                ),
                 three(s.p),
                 some(s.z),
                 some(s.cka_debiased),
@@ -268,10 +301,16 @@ impl Summary {
         let points = |of: fn(&Score) -> f64| {
             self.scores.iter().enumerate().map(move |(l, s)| (l as f64, of(s)))
         };
-        let band = self.scores.iter().enumerate().map(|(l, s)| (l as f64, s.low, s.high));
+        let band: Option<Vec<_>> = (self.scores.iter().enumerate())
+            .map(|(l, s)| Some((l as f64, s.low?, s.high?)))
+            .collect();
         let title = format!("Similarity with {}", self.population);
-        let figure = Figure::new(&title, "layer", "similarity of similarity matrices").band(band);
-        let (score, level) = ("score; shaded: interval over stimuli", "level of permutations");
+        let figure = Figure::new(&title, "layer", "similarity of similarity matrices");
+        let (figure, score) = match band {
+            Some(band) => (figure.band(band), "score; shaded: interval over stimuli"),
+            None => (figure, "score"),
+        };
+        let level = "level of permutations";
         // A curve of one point is none.
         let mut figure = match self.scores.len() {
             1 => figure.points(score, points(|s| s.score)).points(level, points(|s| s.null_high)),
