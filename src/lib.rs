@@ -5,6 +5,7 @@
 //! | Room | What it computes |
 //! |---|---|
 //! | [`connectome`] | connectivity between voxels from tracing experiments |
+//! | [`credit`] | learning rules of recurrent networks, and the curvature that they reach |
 //! | [`dimension`] | how many dimensions points occupy |
 //! | [`flatness`] | how the sharpness of a network bounds the sensitivity of its representations |
 //! | [`krylov`] | what can be learned of an operator that can only be multiplied with vectors |
@@ -13,6 +14,7 @@
 //! | [`optimize`] | minima: gradient descent and its kin, nonnegative least squares, L-BFGS-B over boxes |
 //! | [`similarity`] | how alike two representations of the same stimuli are |
 //! | [`statistics`] | ranks and correlations with their intervals, spectra of covariances, participation ratios |
+//! | [`temporal_tasks`] | tasks in time for recurrent networks |
 //! | [`Error`] | what is wrong with an input: the thing, what was expected, what came |
 //! | [`Isa`], [`Real`] | the instruction set of the kernels, and the two storage types |
 //!
@@ -43,7 +45,7 @@ pub use error::{Error, Result};
 pub use hesse_kernels::{Isa, Real};
 pub use methods::{connectome, credit, dimension, flatness, similarity};
 pub use numerics::{krylov, neighbors, optimize, parallel, random, statistics};
-pub use tasks::tracing_toys;
+pub use tasks::{temporal_tasks, tracing_toys};
 
 pub use faer;
 pub use sprs;

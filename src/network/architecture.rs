@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::layer::{Layer, features, parameter_count};
 use super::layers::{
     Attention, AttentionMask, AveragePool, BatchNorm, BatchStatistics, ClassToken, Convolution,
-    ConvolutionShape, Dense, Elementwise, Embedding, Flatten, GlobalAveragePool, LayerNorm,
-    MaxPool, MeanTokens, Parallel, ParallelPart, PatchEmbedding, PositionalEmbedding, Recurrent,
+    ConvolutionShape, Dense, Elementwise, Embedding, Flatten, GlobalAveragePool, LayerNorm, Leak,
+    LeakyRecurrent, MaxPool, MeanTokens, Parallel, ParallelPart, PatchEmbedding, PositionalEmbedding, Recurrent,
     Residual, Sequential, Slice,
 };
 use super::{Initializer, Network};
@@ -142,6 +142,39 @@ pub enum LayerSpec {
         #[serde(default)]
         input_initializer: Initializer,
     },
+    /// [`LeakyRecurrent`].
+    LeakyRecurrent {
+        /// Number of units.
+        units: usize,
+        /// φ; tanh unless given.
+        #[serde(default = "tanh", with = "activation_name")]
+        activation: Activation,
+        /// What leaks and how much stays, in a file `{ voltage = [0.6] }` or `{ rate = [0.6] }`: one
+        /// factor, or one for each unit.
+        #[serde(with = "LeakName")]
+        leak: Leak,
+        /// Thresholds of the units; zero unless given.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        thresholds: Vec<f64>,
+        /// κ of the output; 0 unless given.
+        #[serde(default)]
+        readout_filter: f64,
+        /// Whether units have synapses with themselves; yes unless given.
+        #[serde(default = "yes")]
+        autapses: bool,
+        /// Whether the output is that of all times; no unless given.
+        #[serde(default)]
+        every_step: bool,
+        /// Whether there is a bias; yes unless given.
+        #[serde(default = "yes")]
+        bias: bool,
+        /// How the weights between states start, and the bias.
+        #[serde(default)]
+        recurrent_initializer: Initializer,
+        /// How the weights from the input start.
+        #[serde(default)]
+        input_initializer: Initializer,
+    },
     /// [`Residual`] around a composition of layers.
     Residual {
         /// The branch.
@@ -252,6 +285,14 @@ pub struct PartSpec {
     /// Its layers; without any, its features pass unchanged.
     #[serde(default, rename = "layer", skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerSpec>,
+}
+
+/// [`Leak`] by the name of what leaks.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Leak", rename_all = "snake_case")]
+enum LeakName {
+    Voltage(Vec<f64>),
+    Rate(Vec<f64>),
 }
 
 fn identity() -> Activation {
@@ -548,6 +589,30 @@ fn compose<T: Real>(input: &[usize], specs: &[LayerSpec]) -> Result<Sequential<T
                     .recurrent_initializer(*recurrent_initializer)
                     .input_initializer(*input_initializer),
             ),
+            LayerSpec::LeakyRecurrent {
+                units,
+                activation,
+                leak,
+                thresholds,
+                readout_filter,
+                autapses,
+                every_step,
+                bias,
+                recurrent_initializer,
+                input_initializer,
+            } => {
+                let layer = LeakyRecurrent::new(shape, *units, *activation, leak)?
+                    .readout_filter(*readout_filter)?
+                    .autapses(*autapses)
+                    .every_step(*every_step)
+                    .bias(*bias)
+                    .recurrent_initializer(*recurrent_initializer)
+                    .input_initializer(*input_initializer);
+                Box::new(match thresholds[..] {
+                    [] => layer,
+                    _ => layer.thresholds(thresholds)?,
+                })
+            }
             LayerSpec::Residual { layers, shortcut, onto_last_features } => {
                 let branch = Box::new(compose(shape, layers)?);
                 Box::new(match (shortcut.is_empty(), onto_last_features) {

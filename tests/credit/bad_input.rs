@@ -1,7 +1,7 @@
 //! What is refused, word for word.
 
 use hesse::credit::{
-    Alignment, BackWeights, Block, CellTypes, Curvature, Decay, Eigensolver, Eligibility, Feedback,
+    Alignment, BackWeights, Batches, Block, CellTypes, Curvature, Decay, Eigensolver, Eligibility, Feedback,
     Leak, Noise, OnlineDescent, Propagation, RateRnn, Rule, Scaling, Sequences, SpikingRnn,
     Stability, States, Target, Training,
 };
@@ -187,7 +187,19 @@ fn curvatures_and_trainings() {
     refused(training(0.0), "learning rate: expected a positive number, got 0");
     let text = "scaling: expected a finite number, got inf";
     refused(training(0.1).unwrap().scaling(Scaling::Fixed(f64::INFINITY)), text);
-    refused(training(0.1).unwrap().batch(4, 0), "batch: expected 1 to 3, got 4");
+    let batches = |batches| training(0.1).unwrap().batches(batches);
+    refused(batches(Batches::Epochs { size: 4, seed: 0 }), "batch: expected 1 to 3, got 4");
+    refused(batches(Batches::Drawn { size: 0, seed: 0 }), "batch: expected at least 1, got 0");
+    let text = "batches, and samples in each: expected at least one, got none";
+    refused(batches(Batches::Given(vec![vec![0], vec![]])), text);
+    let text = "batches: expected samples below 3, got 3";
+    refused(batches(Batches::Given(vec![vec![3]])), text);
+    let text = "steps between looks at the loss: expected 1 or more, got 0";
+    refused(training(0.1).unwrap().target_loss_on_all(0.1, 0), text);
+    let text = "target loss: expected a number, got NaN";
+    refused(training(0.1).unwrap().target_loss_on_all(f64::NAN, 1), text);
+    let text = "adaptive feedback: not applicable: expected three factors with a matrix as feedback, got \"bptt\"";
+    refused(training(0.1).unwrap().adaptive_feedback(0.0), text);
     let text = "steps between checkpoints: expected 1 or more, got 0";
     refused(training(0.1).unwrap().checkpoints(0, None), text);
     refused(training(0.1).unwrap().run(&theta()[1..]), "parameters: expected 26, got 25");

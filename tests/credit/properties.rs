@@ -1,7 +1,7 @@
 //! Identities between rules, and derivatives against differences.
 
 use hesse::credit::{
-    Alignment, BackWeights, Block, CellTypes, Feedback, Leak, Propagation, RateRnn, Rule, Scaling,
+    Alignment, BackWeights, Batches, Block, CellTypes, Feedback, Leak, Propagation, RateRnn, Rule, Scaling,
     Sequences, States, Stop, Target, Training,
 };
 use hesse::faer::Mat;
@@ -370,9 +370,9 @@ fn trainings_scale_stop_and_diverge() {
     let far = of(1e12, Scaling::None).run(&theta).unwrap();
     assert_eq!(far.stop, Stop::Diverged);
     // A batch as large as the data is all of it; smaller ones visit each sample once an epoch.
-    let whole = of(0.1, Scaling::None).batch(SIZES[0], 1).unwrap().run(&theta).unwrap();
+    let whole = of(0.1, Scaling::None).batches(Batches::Epochs { size: SIZES[0], seed: 1 }).unwrap().run(&theta).unwrap();
     assert_eq!(whole.losses, plain.losses);
-    let small = || of(0.1, Scaling::None).batch(2, 1).unwrap().run(&theta).unwrap();
+    let small = || of(0.1, Scaling::None).batches(Batches::Epochs { size: 2, seed: 1 }).unwrap().run(&theta).unwrap();
     assert_eq!(small().losses, small().losses);
     assert_ne!(small().losses, plain.losses);
 }

@@ -12,7 +12,8 @@
 //! | [`Alignment`] | cosine, ρ and what is orthogonal, against the exact gradient |
 //! | [`Decay`] | the L2 penalty of weights |
 //! | [`Curvature`] | λ₁ and λ_min of a block of the exact Hessian, warm from θ to θ |
-//! | [`Training`] | descent along any rule, scaled or matched steps, checkpoints |
+//! | [`Training`], [`Batches`] | descent along any rule, scaled or matched steps, checkpoints |
+//! | [`Gap`], [`Score`] | loss and accuracy on seen and unseen data |
 //! | [`Stability`] | the step sizes that a minimum tolerates under a rule |
 //! | [`CellTypes`] | Dale's law, weights known by type |
 //!
@@ -42,10 +43,12 @@
 //! bio-plausible temporal credit assignment rules*, NeurIPS 2022, arXiv 2206.00823, and its code.
 
 mod alignment;
+mod batches;
 mod cell_types;
 mod curvature;
 mod decay;
 mod eligibility;
+mod gap;
 mod offline;
 mod rate_rnn;
 mod rtrl;
@@ -59,10 +62,12 @@ mod uoro;
 
 pub use crate::network::layers::Leak;
 pub use alignment::Alignment;
+pub use batches::Batches;
 pub use cell_types::CellTypes;
 pub use curvature::{Curvature, Eigensolver, LeadingEigenvalues};
 pub use decay::Decay;
 pub use eligibility::{Eligibility, OnlineDescent};
+pub use gap::{Gap, Score};
 pub use rate_rnn::{Block, RateRnn};
 pub use rule::{BackWeights, Feedback, Noise, Propagation, Rule};
 pub use sequences::{Sequences, Target};

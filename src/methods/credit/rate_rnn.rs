@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use crate::network::layers::{Dense, Leak, LeakyRecurrent, Sequential};
-use crate::network::{Activation, Initializer, Layer, Network, Parameters};
+use crate::network::{
+    Activation, Architecture, Initializer, Layer, LayerSpec, Network, Parameters,
+};
 use crate::{Error, Real, Result};
 
 /// Leaky rate units with a linear readout:
@@ -215,6 +217,30 @@ impl RateRnn {
             .initializer(Initializer::GlorotUniform);
         let layers: Vec<Box<dyn Layer<T>>> = vec![Box::new(hidden), Box::new(readout)];
         Ok(Network::new(Sequential::new(layers)?))
+    }
+
+    /// The same network as data, for a file; it builds what [`RateRnn::network`] does.
+    #[must_use]
+    pub fn architecture(&self, steps: usize, every_step: bool) -> Architecture {
+        Architecture::new([steps, self.inputs])
+            .layer(LayerSpec::LeakyRecurrent {
+                units: self.units,
+                activation: self.activation,
+                leak: self.leak.clone(),
+                thresholds: self.thresholds.clone().unwrap_or_default(),
+                readout_filter: self.readout_filter,
+                autapses: self.autapses,
+                every_step,
+                bias: self.bias,
+                recurrent_initializer: Initializer::HeNormal,
+                input_initializer: Initializer::HeNormal,
+            })
+            .layer(LayerSpec::Dense {
+                outputs: self.outputs,
+                activation: Activation::Identity,
+                bias: true,
+                initializer: Initializer::GlorotUniform,
+            })
     }
 
     /// Draws θ: W and U normal with deviations √(2/N) and √(2/inputs), O uniform on

@@ -4,6 +4,7 @@ use hesse_kernels::loss;
 
 use crate::error::check_finite;
 use crate::network::{Dataset, Loss, Network, Objective, Targets};
+use crate::temporal_tasks::{Answer, Trials};
 use crate::{Error, Isa, Real, Result};
 
 /// What the outputs are compared with, and when; B samples, T steps.
@@ -75,6 +76,26 @@ impl<T: Real> Sequences<T> {
         let data = Dataset::from_rows(inputs, steps * features, targets)?;
         let step_weights = vec![1.0 / steps as f64; steps];
         Ok(Self { data, steps, features, target, step_weights })
+    }
+
+    /// The trials of a task.
+    ///
+    /// # Errors
+    /// As [`Sequences::new`] and [`Sequences::step_weights`].
+    pub fn of(trials: &Trials) -> Result<Self> {
+        let cast = |values: &[f64]| values.iter().map(|&x| T::from_f64(x)).collect();
+        let (target, weights) = match &trials.answer {
+            Answer::ClassAtEnd(classes) => (Target::ClassAtEnd(classes.clone()), None),
+            Answer::ClassAtSteps { classes, weights } => {
+                (Target::ClassAtEachStep(classes.clone()), Some(weights))
+            }
+            Answer::Values(values) => (Target::ValuesAtEachStep(cast(values)), None),
+        };
+        let sequences = Self::new(cast(&trials.inputs), trials.shape, target)?;
+        match weights {
+            Some(weights) => sequences.step_weights(weights.clone()),
+            None => Ok(sequences),
+        }
     }
 
     /// Weights m_t of the steps, zero where outputs do not matter; for targets at each step.

@@ -268,7 +268,15 @@ impl SpikingStates {
         &self.outputs
     }
 
-    /// g_t = (1 − κ) r_t with r_t = B ∂L/∂y_t + κ r_{t+1}.
+    /// g_t = (1 − κ) r_t with r_t = B ∂L/∂y_t + κ r_{t+1}, `[t][b][unit]`.
+    ///
+    /// # Errors
+    /// Feedback of another shape than N × outputs, NaN or infinities in it.
+    pub fn learning_signal(&self, feedback: &Feedback<f64>) -> Result<Vec<f64>> {
+        feedback.check(self.rnn.units(), self.rnn.outputs)?;
+        Ok(self.signal(feedback))
+    }
+
     fn signal(&self, feedback: &Feedback<f64>) -> Vec<f64> {
         let (n, width) = (self.rnn.units(), self.rnn.outputs);
         let [_, o, c] = self.rnn.offsets();

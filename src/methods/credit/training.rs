@@ -1,10 +1,9 @@
 //! Gradient descent along the gradient of any learning rule.
 
-use super::{Alignment, Block, Curvature, Decay, LeadingEigenvalues, RateRnn, Rule};
-use super::{Sequences, States};
+use super::{Alignment, Batches, Block, Curvature, Decay, Feedback, LeadingEigenvalues, RateRnn};
+use super::{Rule, Score, Sequences, States};
 use crate::error::check_finite;
 use crate::optimize::Schedule;
-use crate::random::Stream;
 use crate::{Error, Real, Result};
 
 /// The factor that the gradient of W, U and b is multiplied by; that of the readout never is.
@@ -45,8 +44,8 @@ pub struct Checkpoint {
     pub curvature: Option<LeadingEigenvalues>,
     /// Fraction of right classes in the same data, where targets are classes.
     pub accuracy: Option<f64>,
-    /// Loss without weight decay and accuracy on the test data, where there are any.
-    pub test: Option<(f64, Option<f64>)>,
+    /// On the test data, where there are any.
+    pub test: Option<Score>,
 }
 
 /// A training as it went.
@@ -58,6 +57,8 @@ pub struct History<T> {
     pub checkpoints: Vec<Checkpoint>,
     /// θ at the end.
     pub parameters: Vec<T>,
+    /// The feedback at the end, N × outputs, where it is learned.
+    pub feedback: Option<Vec<T>>,
     /// Why it ended.
     pub stop: Stop,
 }
@@ -71,11 +72,13 @@ pub struct Training<'a, T: Real> {
     steps: u64,
     decay: Decay<T>,
     scaling: Scaling<T>,
-    batch: Option<(usize, u64)>,
+    batches: Batches,
+    feedback_decay: Option<f64>,
     every: Option<u64>,
     curvature: Option<Curvature<'a, T>>,
     test: Option<&'a Sequences<T>>,
     target_loss: Option<f64>,
+    target_on_all: Option<(f64, u64)>,
 }
 
 /// A loss this many times the first one is a divergence.
@@ -106,11 +109,13 @@ impl<'a, T: Real> Training<'a, T> {
             steps,
             decay: Decay::new(rnn, 0.0)?,
             scaling: Scaling::None,
-            batch: None,
+            batches: Batches::All,
+            feedback_decay: None,
             every: None,
             curvature: None,
             test: None,
             target_loss: None,
+            target_on_all: None,
         })
     }
 
@@ -139,16 +144,33 @@ impl<'a, T: Real> Training<'a, T> {
         Ok(self)
     }
 
-    /// With batches of `size` samples, in the order of a permutation for each epoch.
+    /// With these samples at every step.
     ///
     /// # Errors
-    /// No sample, or more than there are.
-    pub fn batch(mut self, size: usize, seed: u64) -> Result<Self> {
-        if size == 0 || size > self.data.samples() {
-            let expected = format!("1 to {}", self.data.samples());
-            return Err(Error::range("batch", expected, size));
+    /// Batches without samples, or with more or others than there are.
+    pub fn batches(mut self, batches: Batches) -> Result<Self> {
+        batches.check(self.data.samples())?;
+        self.batches = batches;
+        Ok(self)
+    }
+
+    /// With feedback that learns: B ← B − η_k ((∂L/∂O)ᵀ + `decay` B), the readout's own update, so
+    /// that with decay of both B comes to Oᵀ. The matrix of the rule is where it starts.
+    ///
+    /// Source: adaptive e-prop, Bellec et al. 2020, after Kolen and Pollack 1994.
+    ///
+    /// # Errors
+    /// Another rule than three factors with fixed feedback; a decay that is negative or not finite.
+    pub fn adaptive_feedback(mut self, decay: f64) -> Result<Self> {
+        if !matches!(self.rule, Rule::ThreeFactor { feedback: Feedback::Fixed(_) }) {
+            let expected = "three factors with a matrix as feedback";
+            return Err(Error::not_applicable("adaptive feedback", expected, self.rule.name()));
         }
-        self.batch = (size < self.data.samples()).then_some((size, seed));
+        if !(decay.is_finite() && decay >= 0.0) {
+            let expected = "a finite number of at least 0";
+            return Err(Error::range("decay of the feedback", expected, decay));
+        }
+        self.feedback_decay = Some(decay);
         Ok(self)
     }
 
@@ -176,11 +198,27 @@ impl<'a, T: Real> Training<'a, T> {
         Ok(self)
     }
 
-    /// Stops at a loss, with weight decay, of at most this.
+    /// Stops at a loss of a step's samples, with weight decay, of at most this.
     #[must_use]
     pub fn target_loss(mut self, loss: f64) -> Self {
         self.target_loss = Some(loss);
         self
+    }
+
+    /// Stops where the loss of all data, without weight decay, is at most this; looks after every
+    /// `every` steps.
+    ///
+    /// # Errors
+    /// No step between looks, NaN.
+    pub fn target_loss_on_all(mut self, loss: f64, every: u64) -> Result<Self> {
+        if loss.is_nan() {
+            return Err(Error::range("target loss", "a number", loss));
+        }
+        if every == 0 {
+            return Err(Error::range("steps between looks at the loss", "1 or more", every));
+        }
+        self.target_on_all = Some((loss, every));
+        Ok(self)
     }
 
     /// Trains from θ. A divergence is a reason to stop, not an error.
@@ -194,10 +232,11 @@ impl<'a, T: Real> Training<'a, T> {
             losses: Vec::new(),
             checkpoints: Vec::new(),
             parameters: Vec::new(),
+            feedback: None,
             stop: Stop::StepLimit,
         };
         for step in 0..=self.steps {
-            let batch = self.batch_of(step)?;
+            let batch = self.batches.at(self.data, step)?;
             let data = batch.as_ref().unwrap_or(self.data);
             let states = States::unchecked(self.rnn, &theta, data)?;
             let loss = states.loss() + self.decay.value(&theta);
@@ -217,7 +256,7 @@ impl<'a, T: Real> Training<'a, T> {
                 }
                 checkpoint => history.checkpoints.extend(checkpoint?),
             }
-            if self.target_loss.is_some_and(|target| loss <= target) {
+            if self.target_loss.is_some_and(|target| loss <= target) || self.arrived(step, &theta)? {
                 history.stop = Stop::TargetLoss;
                 break;
             }
@@ -225,8 +264,9 @@ impl<'a, T: Real> Training<'a, T> {
                 break;
             }
             let mut gradient = update;
-            self.decay.add_gradient(&theta, &mut gradient);
             let rate = self.schedule.rate(step);
+            self.learn_feedback(rate, &gradient);
+            self.decay.add_gradient(&theta, &mut gradient);
             let moved = |(x, g): (&T, &T)| T::from_f64(x.to_f64() - rate * g.to_f64());
             let next: Vec<T> = theta.iter().zip(&gradient).map(moved).collect();
             if next.iter().any(|x| !x.is_finite()) {
@@ -236,17 +276,33 @@ impl<'a, T: Real> Training<'a, T> {
             theta = next;
         }
         history.parameters = theta;
+        if let (Some(_), Rule::ThreeFactor { feedback: Feedback::Fixed(matrix) }) =
+            (self.feedback_decay, self.rule)
+        {
+            history.feedback = Some(matrix);
+        }
         Ok(history)
     }
 
-    /// The mini-batch of a step; `None` for all data.
-    fn batch_of(&self, step: u64) -> Result<Option<Sequences<T>>> {
-        let Some((size, seed)) = self.batch else { return Ok(None) };
-        let samples = self.data.samples();
-        let per_epoch = samples.div_ceil(size) as u64;
-        let (epoch, within) = (step / per_epoch, (step % per_epoch) as usize);
-        let order = Stream::new(seed, "credit: mini-batches").child(epoch).permutation(samples);
-        self.data.select(&order[within * size..samples.min((within + 1) * size)]).map(Some)
+    /// Whether the loss of all data is where it should come to.
+    fn arrived(&self, step: u64, theta: &[T]) -> Result<bool> {
+        let Some((target, every)) = self.target_on_all else { return Ok(false) };
+        if step == 0 || !step.is_multiple_of(every) {
+            return Ok(false);
+        }
+        Ok(States::unchecked(self.rnn, theta, self.data)?.loss() <= target)
+    }
+
+    /// Moves the feedback along the gradient of the readout, where it learns.
+    fn learn_feedback(&mut self, rate: f64, gradient: &[T]) {
+        let (units, outputs) = (self.rnn.units(), self.rnn.outputs());
+        let Some(decay) = self.feedback_decay else { return };
+        let Rule::ThreeFactor { feedback: Feedback::Fixed(matrix) } = &mut self.rule else { return };
+        let of_readout = &gradient[self.rnn.block(Block::Readout)];
+        for (i, b) in matrix.iter_mut().enumerate() {
+            let g = of_readout[i % outputs * units + i / outputs].to_f64();
+            *b = T::from_f64(b.to_f64() - rate * (g + decay * b.to_f64()));
+        }
     }
 
     /// s ĝ.
@@ -298,8 +354,7 @@ impl<'a, T: Real> Training<'a, T> {
         let w = self.rnn.block(Block::Recurrent);
         let exact = states.gradient(&Rule::Bptt)?;
         let test = self.test.map(|data| -> Result<_> {
-            let states = States::unchecked(self.rnn, theta, data)?;
-            Ok((states.loss(), states.accuracy(data)))
+            Ok(Score::at(&States::unchecked(self.rnn, theta, data)?, data))
         });
         Ok(Checkpoint {
             step,

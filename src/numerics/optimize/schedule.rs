@@ -12,6 +12,7 @@ use crate::{Error, Result};
 /// | [`Schedule::constant`] | η |
 /// | [`Schedule::step`] | η γ^⌊t / every⌋ |
 /// | [`Schedule::exponential`] | η γᵗ |
+/// | [`Schedule::switched`] | η for t < `at`, then another |
 /// | [`Schedule::cosine`] | f + (η − f)(1 + cos(π t / T)) / 2 up to t = T, then f |
 /// | [`Schedule::warm_up`] (W) | (t + 1) / (W + 1) of the first rate for t < W, then the schedule at t − W |
 ///
@@ -30,6 +31,7 @@ enum Shape {
     Constant,
     Power { factor: f64, every: u64 },
     Cosine { floor: f64, steps: u64 },
+    Switched { later: f64, at: u64 },
 }
 
 impl Schedule {
@@ -69,6 +71,16 @@ impl Schedule {
         Self::step(rate, factor, 1)
     }
 
+    /// `rate` for the first `at` steps, `later` from then on: large, to leave sharp regions, then small,
+    /// to tame what does not point along the gradient.
+    ///
+    /// # Errors
+    /// [`Error::Range`] for rates that are negative or not finite.
+    pub fn switched(rate: f64, later: f64, at: u64) -> Result<Self> {
+        check_not_negative("later learning rate", later)?;
+        Self::new(rate, Shape::Switched { later, at })
+    }
+
     /// From `rate` down to `floor` within `steps` steps along half a cosine.
     ///
     /// # Errors
@@ -102,6 +114,7 @@ impl Schedule {
         // Not `powf` and `cos`, whose bits are the platform's.
         match self.shape {
             Shape::Constant => self.rate,
+            Shape::Switched { later, at } => if t < at { self.rate } else { later },
             Shape::Power { factor, every } => self.rate * libm::pow(factor, (t / every) as f64),
             Shape::Cosine { floor, steps } if t < steps => {
                 let angle = PI * (t as f64 / steps as f64);

@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod connectome;
 pub mod connectome_scores;
+pub mod credit;
 pub mod data;
 pub mod digits;
 pub mod dimension;

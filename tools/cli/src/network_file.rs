@@ -100,7 +100,8 @@ fn walk(
                 }
                 product(&shape)?;
             }
-            LayerSpec::Recurrent { units, every_step, .. } => {
+            LayerSpec::Recurrent { units, every_step, .. }
+            | LayerSpec::LeakyRecurrent { units, every_step, .. } => {
                 let inputs = shape.last().copied().unwrap_or(0);
                 let sums = inputs.saturating_add(*units).saturating_add(1);
                 let weights = product(&[sums, *units])?;
@@ -270,6 +271,31 @@ mod tests {
         let network = read_text(text).unwrap();
         assert_eq!(network.parameter_count(), 6 * 5 + 5 + 25);
         assert_eq!((network.inputs(), network.outputs()), (6, 5));
+    }
+
+    #[test]
+    fn a_leaky_layer_is_read() {
+        let layer = |leak: &str| {
+            let of = "input = [7, 3]\n[[layer]]\ntype = \"leaky_recurrent\"\nunits = 5\n";
+            format!("{of}leak = {leak}\n")
+        };
+        let weights = 5 * (5 + 3);
+        let network = read_text(&layer("{ voltage = [0.6] }")).unwrap();
+        assert_eq!((network.parameter_count(), network.outputs()), (weights + 5, 5));
+        let more = "every_step = true\nbias = false\nautapses = false\nreadout_filter = 0.9\n\
+                    activation = \"relu\"\nthresholds = [0, 0, 0, 0, 0.5]\n";
+        let text = layer("{ rate = [0, 0.1, 0.2, 0.3, 0.4] }") + more;
+        let network = read_text(&text).unwrap();
+        assert_eq!((network.parameter_count(), network.outputs()), (weights, 35));
+        for (leak, message) in [
+            ("{ voltage = [1.0] }", "leak: expected factors in [0, 1), got 1"),
+            ("{ voltage = [0.1, 0.2] }", "leak: expected \"1 or 5 factors\", got 2"),
+            ("{ current = [0.1] }", "line 2: unknown variant `current`, expected `voltage` or `rate`"),
+        ] {
+            assert_eq!(read_text(&layer(leak)).unwrap_err(), message);
+        }
+        let text = layer("{ voltage = [0.6] }") + "thresholds = [1]\n";
+        assert_eq!(read_text(&text).unwrap_err(), "thresholds: expected 5, got 1");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! what the papers say, and writes a page with figures.
 
 mod connectome;
+mod credit;
 mod dimension;
 mod flatness;
 mod sharpness;
@@ -22,7 +23,7 @@ use crate::report::Report;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Methods to run; all of them by default
-    #[arg(value_name = "METHOD", value_parser = ["flatness", "dimension", "connectome", "similarity"])]
+    #[arg(value_name = "METHOD", value_parser = ["flatness", "dimension", "connectome", "similarity", "credit"])]
     methods: Vec<String>,
     /// The tables at their full size: some ten times the work. Finished trainings are kept in the
     /// folder, in runs, and not repeated
@@ -73,6 +74,9 @@ pub fn run(arguments: &Arguments, isa: Isa, output: &Output) -> Result<Verdict, 
     }
     if wanted("similarity") {
         sections.push(similarity::section(size, arguments.seed, output)?);
+    }
+    if wanted("credit") {
+        sections.push(credit::section(size, arguments.seed, output, &folder)?);
     }
     let mut provenance = vec![("command".to_owned(), command(arguments))];
     provenance.extend(Machine::this(isa).lines());

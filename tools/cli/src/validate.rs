@@ -8,6 +8,7 @@
 mod checks;
 mod compare;
 pub mod connectome;
+pub mod credit;
 pub mod dimension;
 pub mod flatness;
 mod krylov_file;
@@ -48,6 +49,8 @@ enum Method {
     Dimension(Files),
     /// Laplacians of voxels, minimisers and factors of tracing data, cross-validation, regions
     Connectome(Files),
+    /// Learning rules of recurrent networks, curvature, trainings, stability, spiking networks
+    Credit(Files),
     /// Similarity matrices, subspaces, kernels, shapes, noise ceilings, resampling, pseudo-depths
     Similarity(Files),
 }
@@ -72,6 +75,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Failure> {
         Method::Flatness(files) => (flatness::LAYOUTS, files),
         Method::Dimension(files) => (dimension::LAYOUTS, files),
         Method::Connectome(files) => (connectome::LAYOUTS, files),
+        Method::Credit(files) => (credit::LAYOUTS, files),
         Method::Similarity(files) => (similarity::LAYOUTS, files),
     };
     let progress = Progress::new(output, "validating", files.len() as u64);
@@ -97,6 +101,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Failure> {
 pub trait Layout: Sync {
     /// Its name: the stem that the reference files of this layout share.
     fn name(&self) -> &'static str;
+
+    /// Other names: stems of reference files that share no stem.
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// The arrays by which a file of this layout is known: all of them are there.
     fn marks(&self) -> &'static [&'static str];
@@ -203,11 +212,15 @@ fn find<'l>(
     let all = || layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ");
     if let Some(name) = name {
         // `--as mlp_tanh_mse` names a reference file; its layout is called `mlp`.
-        let named = layouts.iter().filter(|layout| {
-            name.strip_prefix(layout.name())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-        });
-        return named.max_by_key(|layout| layout.name().len()).copied().ok_or_else(|| {
+        let stem = |layout: &dyn Layout| {
+            let stems = [layout.name()].into_iter().chain(layout.aliases().iter().copied());
+            let fits = |stem: &&str| {
+                name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+            };
+            stems.filter(fits).map(str::len).max()
+        };
+        let named = layouts.iter().filter(|layout| stem(**layout).is_some());
+        return named.max_by_key(|layout| stem(**layout)).copied().ok_or_else(|| {
             Failure::input(format!("--as: expected one of {}, got {name:?}", all()))
         });
     }
@@ -282,7 +295,7 @@ mod tests {
 
     fn arrays(entries: &[(&str, &[f64])]) -> Arrays {
         let numbers = entries.iter().map(|(n, v)| ((*n).to_owned(), Numbers::vector(v.to_vec())));
-        Arrays { file: "f.npz".to_owned(), numbers: numbers.collect(), others: Vec::new() }
+        Arrays { file: "f.npz".to_owned(), numbers: numbers.collect(), ..Arrays::default() }
     }
 
     #[test]

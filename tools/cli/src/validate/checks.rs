@@ -25,8 +25,10 @@ impl<'a> Checks<'a> {
     /// The arrays, to read inputs from; each input that is read is also to be named here.
     pub fn inputs(&mut self, names: &[&str]) -> &'a Arrays {
         let arrays = self.arrays;
-        let names = names.iter().filter_map(|name| arrays.numbers.get_key_value(*name));
-        self.known.extend(names.map(|(name, _)| name.as_str()));
+        let numbers = names.iter().filter_map(|name| arrays.numbers.get_key_value(*name));
+        self.known.extend(numbers.map(|(name, _)| name.as_str()));
+        let others = arrays.others.iter().map(String::as_str);
+        self.known.extend(others.filter(|name| names.contains(name)));
         arrays
     }
 
@@ -142,6 +144,38 @@ impl<'a> Checks<'a> {
         self.checks.push(check);
     }
 
+    /// Compares those entries of the output `name` that `comparable` marks after both sides, `got` and
+    /// `want`, were divided by the tolerance of each: the error counts tolerances. Tells why the others
+    /// are none to compare; if there is none at all, the output is named as not recomputed.
+    pub fn compare_in_units(
+        &mut self,
+        name: &str,
+        got: &Numbers,
+        want: &Numbers,
+        comparable: &[bool],
+        reason: &str,
+    ) {
+        let Some((name, _)) = self.arrays.numbers.get_key_value(name) else { return };
+        let left = comparable.iter().filter(|&&yes| !yes).count();
+        if left == comparable.len() {
+            self.pending.insert(name);
+            return;
+        }
+        let mut got = got.clone();
+        let entries = got.values.iter_mut().zip(&want.values).zip(comparable);
+        entries.filter(|(_, yes)| !**yes).for_each(|((got, want), _)| *got = *want);
+        self.known.insert(name);
+        let mut check = Rule::Absolute(1.0).check(name, &got, want);
+        if check.detail.is_none() {
+            let all = comparable.len();
+            check.detail = Some(match left {
+                0 => "in units of the tolerances of its columns".to_owned(),
+                _ => format!("in units of tolerances; {left} of {all} entries left out: {reason}"),
+            });
+        }
+        self.checks.push(check);
+    }
+
     /// Says how often a law that the array `name` must obey is broken: never, if it passes.
     pub fn law(&mut self, name: &str, law: &str, broken: usize) {
         self.checks.push(Check {
@@ -165,13 +199,14 @@ impl<'a> Checks<'a> {
             .numbers
             .keys()
             .filter(|name| !known.contains(name.as_str()) && !pending.contains(name.as_str()));
+        let others = arrays.others.iter().filter(|name| !known.contains(name.as_str()));
         Ok(Validation {
             file: arrays.file.clone(),
             layout: layout.name(),
             pass: !checks.is_empty() && checks.iter().all(|check| check.pass),
             checks,
             not_recomputed: pending.iter().map(|&name| name.to_owned()).collect(),
-            unknown: unknown.chain(&arrays.others).cloned().collect(),
+            unknown: unknown.chain(others).cloned().collect(),
         })
     }
 }

@@ -44,6 +44,8 @@ pub struct Arrays {
     pub numbers: BTreeMap<String, Numbers>,
     /// Arrays that are not real numbers.
     pub others: Vec<String>,
+    /// Those of them that are text.
+    pub texts: BTreeMap<String, Vec<String>>,
 }
 
 impl Arrays {
@@ -60,7 +62,12 @@ impl Arrays {
                     let numbers = Numbers { shape: array.shape().to_vec(), values };
                     arrays.numbers.insert(name.to_owned(), numbers);
                 }
-                Err(_) => arrays.others.push(name.to_owned()),
+                Err(_) => {
+                    arrays.others.push(name.to_owned());
+                    if let Ok(texts) = array.texts() {
+                        arrays.texts.insert(name.to_owned(), texts.to_vec());
+                    }
+                }
             }
         }
         Ok(arrays)
@@ -97,6 +104,19 @@ impl Arrays {
                 Err(self.wrong(name, format!("expected one number, got {}", values.len())))
             }
         }
+    }
+
+    /// The one text in the array `name`, which must be among `expected`; its place there.
+    ///
+    /// # Errors
+    /// No such text, or another one.
+    pub fn text(&self, name: &str, expected: &[&str]) -> Result<usize> {
+        let all = || expected.join(", ");
+        let Some([text]) = self.texts.get(name).map(Vec::as_slice) else {
+            return Err(self.wrong(name, format!("expected one of {}, got no text", all())));
+        };
+        let place = expected.iter().position(|known| known == text);
+        place.ok_or_else(|| self.wrong(name, format!("expected one of {}, got {text:?}", all())))
     }
 
     /// The array `name` as whole numbers from 0 to `most`.
