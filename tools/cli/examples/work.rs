@@ -6,6 +6,8 @@
 
 #[path = "work/convolution.rs"]
 mod convolution;
+#[path = "work/recurrent.rs"]
+mod recurrent;
 
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
@@ -121,6 +123,9 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
     }
     if let Some(sizes) = name.strip_prefix("hvp_conv_") {
         return ConvHvp::<T>::new(Conv::parse(sizes)?).map(|work| Box::new(work) as _);
+    }
+    if name.contains("_rnn_") {
+        return recurrent::prepare::<T>(name);
     }
     if let Some(sizes) = name.strip_prefix("jacobian_measures_mlp_") {
         return JacobianMeasures::<T>::new(Mlp::parse(sizes)?).map(|work| Box::new(work) as _);
