@@ -47,6 +47,7 @@ mod curvature;
 mod decay;
 mod eligibility;
 mod offline;
+mod pass;
 mod rate_rnn;
 mod rtrl;
 mod rule;
