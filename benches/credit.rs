@@ -1,7 +1,11 @@
-//! Hessian products through time, and the gradients of learning rules beside that of
-//! backpropagation through time.
+//! Hessian products through time, the gradients of learning rules beside that of backpropagation
+//! through time, and eligibility traces against the bandwidth of the level where they lie.
 //!
-//! `cargo bench --bench credit`; `RAYON_NUM_THREADS=1` for one thread.
+//! Beside each is the obvious implementation: a difference of two gradients, one sample after the
+//! other in plain loops, traces in passes of their own. `cargo bench --bench credit`;
+//! `RAYON_NUM_THREADS=1` for one thread.
+
+use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hesse::Real;
@@ -9,6 +13,8 @@ use hesse::credit::{BackWeights, Leak, RateRnn, Rule, Sequences, States, Target}
 use hesse::krylov::LinearOperator;
 use hesse::network::Activation;
 use hesse::random::Stream;
+use hesse_kernels::Isa;
+use hesse_kernels::eligibility::{Learning, update_traces};
 
 /// [samples, steps, inputs, units, outputs].
 type Sizes = [usize; 5];
@@ -51,6 +57,17 @@ fn rules<T: Real>(c: &mut Criterion, sizes: Sizes) {
     group.bench_function(BenchmarkId::new("hesse", &name), |b| {
         b.iter(|| hessian.apply(&x, &mut y));
     });
+    // What has no Hessian products: (∇L(θ + εx) − ∇L(θ − εx))/2ε.
+    let mut gradients = [y.clone(), y.clone()];
+    group.bench_function(BenchmarkId::new("difference", &name), |b| {
+        b.iter(|| {
+            for (gradient, sign) in gradients.iter_mut().zip([1.0, -1.0]) {
+                let step = T::from_f64(1e-3 * sign);
+                let at: Vec<T> = theta.iter().zip(&x).map(|(&t, &x)| t + step * x).collect();
+                objective.gradient(&at, gradient).unwrap();
+            }
+        });
+    });
     group.finish();
 
     let mut group = c.benchmark_group("credit_gradient");
@@ -65,12 +82,105 @@ fn rules<T: Real>(c: &mut Criterion, sizes: Sizes) {
             b.iter(|| States::new(&rnn, &theta, &data).unwrap().gradient(&rule).unwrap());
         });
     }
+    group.bench_function(BenchmarkId::new("plain_loops", &name), |b| {
+        b.iter(|| plain_bptt(sizes, &theta, data.inputs()));
+    });
+    group.finish();
+}
+
+/// Backpropagation through time of Σ y_T, one sample after the other.
+fn plain_bptt<T: Real>(sizes: Sizes, theta: &[T], x: &[T]) -> Vec<T> {
+    let [samples, steps, inputs, n, outputs] = sizes;
+    let (w, rest) = theta.split_at(n * n);
+    let (u, rest) = rest.split_at(n * inputs);
+    let (bias, rest) = rest.split_at(n);
+    let readout = &rest[..outputs * n];
+    let (a, gain) = (T::from_f64(0.6), T::from_f64(0.4));
+    let mut gradient = vec![T::ZERO; theta.len()];
+    let mut h = vec![T::ZERO; (steps + 1) * n];
+    let mut v = vec![T::ZERO; (steps + 1) * n];
+    for x in x.chunks_exact(steps * inputs).take(samples) {
+        for t in 0..steps {
+            for i in 0..n {
+                let mut sum = bias[i];
+                (0..n).for_each(|j| sum += w[i * n + j] * h[t * n + j]);
+                (0..inputs).for_each(|j| sum += u[i * inputs + j] * x[t * inputs + j]);
+                let now = a * v[t * n + i] + gain * sum;
+                v[(t + 1) * n + i] = now;
+                h[(t + 1) * n + i] = if now > T::ZERO { now } else { T::ZERO };
+            }
+        }
+        let mut error: Vec<T> =
+            (0..n).map(|i| (0..outputs).map(|k| readout[k * n + i]).sum()).collect();
+        let mut carry = vec![T::ZERO; n];
+        for t in (0..steps).rev() {
+            let mut next = vec![T::ZERO; n];
+            for i in 0..n {
+                let inner = if v[(t + 1) * n + i] > T::ZERO { error[i] } else { T::ZERO };
+                carry[i] = inner + a * carry[i];
+                let d = gain * carry[i];
+                for j in 0..n {
+                    gradient[i * n + j] += d * h[t * n + j];
+                    next[j] += d * w[i * n + j];
+                }
+                (0..inputs).for_each(|j| gradient[n * n + i * inputs + j] += d * x[t * inputs + j]);
+            }
+            error = next;
+        }
+    }
+    gradient
+}
+
+/// ε ← a ε + g z and G += f ε for traces that lie in each level, beside ε ← −ε alone (the bandwidth
+/// of reading and writing them) and two passes of plain loops.
+fn traces(c: &mut Criterion) {
+    let isa = Isa::current();
+    let mut group = c.benchmark_group("credit_traces");
+    group.sample_size(20);
+    let width = 80;
+    // 10 KiB, 320 KiB, 8 MiB, 128 MiB.
+    for (level, units, samples) in
+        [("L1", 1, 16), ("L2", 16, 32), ("L3", 128, 100), ("memory", 1024, 200)]
+    {
+        let rows = units * samples;
+        let mut e = vec![0.1_f64; rows * width];
+        let mut random = vec![0.0_f64; rows + samples * width + units * width];
+        Stream::new(5, "bench").normals(0, &mut random);
+        let (gains, rest) = random.split_at(rows);
+        let (z, sums) = rest.split_at(samples * width);
+        let keep = vec![0.9; units];
+        let mut sums = sums.to_vec();
+        // One read and one write.
+        group.throughput(Throughput::Bytes(16 * e.len() as u64));
+        group.bench_function(BenchmarkId::new("hesse", level), |b| {
+            b.iter(|| {
+                let learning = Learning { factors: gains, sums: &mut sums };
+                update_traces(isa, &keep, gains, z, &mut e, None, Some(learning));
+            });
+        });
+        group.bench_function(BenchmarkId::new("bandwidth", level), |b| {
+            b.iter(|| hesse_kernels::level1::scal(isa, black_box(-1.0), &mut e));
+        });
+        group.bench_function(BenchmarkId::new("two_passes", level), |b| {
+            b.iter(|| {
+                for (row, e) in e.chunks_exact_mut(width).enumerate() {
+                    let z = &z[row % samples * width..][..width];
+                    e.iter_mut().zip(z).for_each(|(e, &z)| *e = 0.9 * *e + gains[row] * z);
+                }
+                for (row, e) in e.chunks_exact(width).enumerate() {
+                    let sums = &mut sums[row / samples * width..][..width];
+                    sums.iter_mut().zip(e).for_each(|(sum, &e)| *sum += gains[row] * e);
+                }
+            });
+        });
+    }
     group.finish();
 }
 
 fn all(c: &mut Criterion) {
     rules::<f32>(c, [512, 28, 28, 128, 10]);
     rules::<f64>(c, [128, 100, 2, 64, 2]);
+    traces(c);
 }
 
 criterion_group!(benches, all);

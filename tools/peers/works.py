@@ -396,6 +396,154 @@ for dtype, real in (("f32", np.float32), ("f64", np.float64)):
     work("hvp_conv_3_32_64_128_B128", dtype, tolerance, torch=make(torch_conv_hvp))
 
 
+# ------------------------------------------------------------------ recurrent networks
+@dataclass
+class Rnn:
+    """Cross entropy of y = O h_T + c with h_t = tanh(W h_{t-1} + U x_t) on inputs, labels and tangents that
+    both sides make alike.
+
+    Stream 1: inputs (B x T x inputs). Stream 2: labels, the class of the largest of `outputs` values.
+    Streams 10 to 13: W (units x units), U (units x inputs), O (outputs x units), each over the square root
+    of its inputs, and c; streams 50 to 53: their tangents, not scaled. Those of number k of a block come from
+    streams 100 k further on. Here all of them are inputs x outputs, for products from the left.
+    """
+
+    sizes: tuple
+    dtype: type
+
+    def __post_init__(self):
+        units, inputs, outputs, steps, batch = self.sizes
+        self.shapes = [(units, units), (units, inputs), (outputs, units), (outputs,)]
+        x = uniform(1, batch, steps, inputs, dtype=self.dtype)
+        self.x = np.ascontiguousarray(x.transpose(1, 0, 2))
+        self.y = uniform(2, batch, outputs).argmax(1)
+        fan = lambda shape: shape[1] if len(shape) > 1 else 1
+        self.theta = [self.array(10 + k, s, fan(s)) for k, s in enumerate(self.shapes)]
+        self.tangents = self.block(1)[0]
+
+    def array(self, seed, shape, inputs=1):
+        return np.ascontiguousarray((uniform(seed, *shape) / np.sqrt(inputs)).astype(self.dtype).T)
+
+    def block(self, count):
+        return [[self.array(50 + 100 * k + l, s) for l, s in enumerate(self.shapes)] for k in range(count)]
+
+    @staticmethod
+    def answer(parts):
+        return Mlp.answer([np.asarray(part).T for part in parts])
+
+    @classmethod
+    def block_answer(cls, blocks):
+        return np.concatenate([cls.answer(parts) for parts in blocks])
+
+
+def torch_rnn_loss(torch, rnn):
+    x, y = torch.tensor(rnn.x), torch.tensor(rnn.y)
+
+    def loss(p):
+        h = torch.zeros(x.shape[1], p[0].shape[0], dtype=x.dtype)
+        for t in range(x.shape[0]):
+            h = torch.tanh(h @ p[0] + x[t] @ p[1])
+        return torch.nn.functional.cross_entropy(h @ p[2] + p[3], y)
+
+    return loss
+
+
+def torch_rnn_gradient(rnn):
+    torch = package("torch")
+    p = [torch.tensor(a, requires_grad=True) for a in rnn.theta]
+    loss = torch_rnn_loss(torch, rnn)
+    return lambda: torch.autograd.grad(loss(p), p), rnn.answer
+
+
+def torch_rnn_hvp(rnn):
+    """Double backward with the graph of the gradient kept between products."""
+    torch = package("torch")
+    p = [torch.tensor(a, requires_grad=True) for a in rnn.theta]
+    v = [torch.tensor(t) for t in rnn.tangents]
+    gradient = torch.autograd.grad(torch_rnn_loss(torch, rnn)(p), p, create_graph=True)
+    return lambda: torch.autograd.grad(gradient, p, v, retain_graph=True), rnn.answer
+
+
+def torch_rnn_hvp_block4(rnn):
+    """One double backward after the other: batched ones are slower on a processor."""
+    torch = package("torch")
+    p = [torch.tensor(a, requires_grad=True) for a in rnn.theta]
+    blocks = [[torch.tensor(a) for a in block] for block in rnn.block(4)]
+    gradient = torch.autograd.grad(torch_rnn_loss(torch, rnn)(p), p, create_graph=True)
+    run = lambda: [torch.autograd.grad(gradient, p, v, retain_graph=True) for v in blocks]
+    return run, rnn.block_answer
+
+
+def jax_rnn_loss(jax, rnn):
+    jnp = package("jax.numpy")
+    x, y = jnp.asarray(rnn.x), jnp.asarray(rnn.y)[:, None]
+
+    def loss(p):
+        step = lambda h, x: (jnp.tanh(h @ p[0] + x @ p[1]), None)
+        h, _ = jax.lax.scan(step, jnp.zeros((x.shape[1], p[0].shape[0]), x.dtype), x)
+        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(h @ p[2] + p[3]), y, 1))
+
+    return loss
+
+
+def jax_rnn_gradient(rnn):
+    jax = package("jax")
+    gradient = jax.jit(jax.grad(jax_rnn_loss(jax, rnn)))
+    p = [jax.numpy.asarray(a) for a in rnn.theta]
+    return lambda: jax.block_until_ready(gradient(p)), rnn.answer
+
+
+def jax_rnn_hvp(rnn):
+    """Forward over reverse, compiled."""
+    jax = package("jax")
+    loss = jax_rnn_loss(jax, rnn)
+    product = jax.jit(lambda p, v: jax.jvp(jax.grad(loss), (p,), (v,))[1])
+    p = [jax.numpy.asarray(a) for a in rnn.theta]
+    v = [jax.numpy.asarray(a) for a in rnn.tangents]
+    return lambda: jax.block_until_ready(product(p, v)), rnn.answer
+
+
+def jax_rnn_hvp_block4(rnn):
+    """Forward over reverse, mapped over four tangents, compiled."""
+    jax = package("jax")
+    loss = jax_rnn_loss(jax, rnn)
+    one = lambda p, v: jax.jvp(jax.grad(loss), (p,), (v,))[1]
+    product = jax.jit(jax.vmap(one, in_axes=(None, 0)))
+    p = [jax.numpy.asarray(a) for a in rnn.theta]
+    v = [jax.numpy.stack(arrays) for arrays in zip(*rnn.block(4))]
+    answer = lambda parts: rnn.block_answer([[part[k] for part in parts] for k in range(4)])
+    return lambda: jax.block_until_ready(product(p, v)), answer
+
+
+def torch_rnn_three_factor(rnn):
+    """The recurrent input of every step is cut from the graph, as the code of arXiv 2206.00823 does it."""
+    torch = package("torch")
+    p = [torch.tensor(a, requires_grad=True) for a in rnn.theta]
+    x, y = torch.tensor(rnn.x), torch.tensor(rnn.y)
+
+    def run():
+        h = torch.zeros(x.shape[1], p[0].shape[0], dtype=x.dtype)
+        for t in range(x.shape[0]):
+            h = torch.tanh(h.detach() @ p[0] + x[t] @ p[1])
+        return torch.autograd.grad(torch.nn.functional.cross_entropy(h @ p[2] + p[3], y), p)
+
+    return run, rnn.answer
+
+
+for sizes, dtype, real, tolerance in (
+    ((128, 28, 10, 28, 512), "f32", np.float32, 1e-4),
+    ((64, 2, 2, 100, 128), "f64", np.float64, 1e-11),
+):
+    name = "rnn_{}-{}-{}_T{}_B{}".format(*sizes)
+    make = lambda f, s=sizes, r=real: lambda: f(Rnn(s, r))
+    work(f"gradient_{name}", dtype, tolerance, torch=make(torch_rnn_gradient), jax=make(jax_rnn_gradient))
+    work(f"hvp_{name}", dtype, tolerance, torch=make(torch_rnn_hvp), jax=make(jax_rnn_hvp))
+    work(f"hvp_block4_{name}", dtype, tolerance,
+         torch=make(torch_rnn_hvp_block4), jax=make(jax_rnn_hvp_block4))
+    work(f"bptt_{name}", dtype, tolerance, torch=make(torch_rnn_gradient), jax=make(jax_rnn_gradient))
+    work(f"three_factor_{name}", dtype, tolerance, torch=make(torch_rnn_three_factor))
+
+
 # ------------------------------------------------------------------ a small vision transformer
 @dataclass
 class VisionTransformer:

@@ -1,12 +1,16 @@
 //! Local rules forwards in time, with a trace at every synapse.
 
+use hesse_kernels::activation::column_sums;
+use hesse_kernels::eligibility::{Filter, Learning, update_traces};
 use hesse_kernels::gemm::gemm;
+use hesse_kernels::leak::leak;
 
-use super::states::{States, rows, rows_mut};
-use super::{BackWeights, Block, Feedback, RateRnn, Rule};
+use super::pass::{rows, rows_mut};
+use super::{Block, Feedback, RateRnn, Rule};
 use crate::error::check_finite;
 use crate::network::Activation;
 use crate::network::layers::Leak;
+use crate::numerics::parallel;
 use crate::{Error, Isa, Real, Result};
 
 /// A batch of networks that run step by step and keep eligibility traces, so that a local rule
@@ -19,7 +23,9 @@ use crate::{Error, Isa, Real, Result};
 ///
 /// ē ← κ ē + (1 − κ) e, and a step's error ȳ at the outputs adds (B ȳ)_p ē_pq. The offline form is
 /// far cheaper where the past is at hand: this costs B·N(N + inputs) memory and as many
-/// multiplications a step.
+/// multiplications a step. The traces of a step are made when it is known whether something is
+/// learnt from them, in one pass over them. Where all voltages leak alike and no filter is behind
+/// them, ε_pq is the same for all p: B·(N + inputs) numbers, and a product a step.
 #[derive(Clone, Debug)]
 pub struct Eligibility<T> {
     rnn: RateRnn,
@@ -27,14 +33,38 @@ pub struct Eligibility<T> {
     samples: usize,
     voltages: Vec<T>,
     rates: Vec<T>,
+    /// φ' of the last step, `[b][p]`.
+    slopes: Vec<T>,
     filtered: Vec<T>,
     outputs: Vec<T>,
-    /// ε (voltage alone), e and ē, each `[b][p][q]`.
-    integrated: Vec<T>,
-    traces: Vec<T>,
-    filtered_traces: Vec<T>,
+    /// z of the last step, `[b][q]`.
+    presynaptic: Vec<T>,
+    traces: Traces<T>,
+    /// Whether the last step is still missing in the traces.
+    pending: bool,
+    /// The gradient of (W, U, b), `[p][q]`.
+    sums: Vec<T>,
     gradient: Vec<T>,
 }
+
+#[derive(Clone, Debug)]
+enum Traces<T> {
+    /// ε_q, the same for all units, `[b][q]`.
+    Shared(Vec<T>),
+    /// Those of every unit.
+    Units(Vec<UnitTraces<T>>),
+}
+
+/// ε (voltage) or e (rate), and ē where there is a filter, `[b][q]`.
+#[derive(Clone, Debug)]
+struct UnitTraces<T> {
+    traces: Vec<T>,
+    filtered: Vec<T>,
+    sums: Vec<T>,
+}
+
+/// Traces of one task.
+const PIECE: usize = 1 << 16;
 
 impl<T: Real> Eligibility<T> {
     /// Networks at rest, one for each of `samples` samples.
@@ -48,22 +78,50 @@ impl<T: Real> Eligibility<T> {
         Rule::ThreeFactor { feedback: feedback.clone() }.check(rnn, samples, 1)?;
         let (n, width) = (rnn.units(), rnn.units() + rnn.inputs() + 1);
         let zeros = |length: usize| vec![T::ZERO; length];
-        let voltage = matches!(rnn.leak(), Leak::Voltage(_));
+        let a = rnn.leaks();
+        let alike = matches!(rnn.leak(), Leak::Voltage(_)) && a.iter().all(|x| *x == a[0]);
         let filter = rnn.filter() != 0.0;
-        let traces = samples * n * width;
+        let traces = if alike && !filter {
+            Traces::Shared(zeros(samples * width))
+        } else {
+            let unit = UnitTraces {
+                traces: zeros(samples * width),
+                filtered: zeros(if filter { samples * width } else { 0 }),
+                sums: zeros(width),
+            };
+            Traces::Units(vec![unit; n])
+        };
         Ok(Self {
             samples,
             voltages: zeros(samples * n),
             rates: zeros(samples * n),
+            slopes: zeros(samples * n),
             filtered: zeros(samples * n),
             outputs: zeros(samples * rnn.outputs()),
-            integrated: zeros(if voltage { traces } else { 0 }),
-            traces: zeros(traces),
-            filtered_traces: zeros(if filter { traces } else { 0 }),
+            presynaptic: zeros(samples * width),
+            traces,
+            pending: false,
+            sums: zeros(n * width),
             gradient: zeros(rnn.parameter_count()),
             rnn: rnn.clone(),
             feedback,
         })
+    }
+
+    /// Elements of a row of traces.
+    fn width(&self) -> usize {
+        self.rnn.units() + self.rnn.inputs() + 1
+    }
+
+    fn is_rate(&self) -> bool {
+        matches!(self.rnn.leak(), Leak::Rate(_))
+    }
+
+    /// a and 1 − a of every unit.
+    fn leaks(&self) -> (Vec<T>, Vec<T>) {
+        let a = self.rnn.leaks();
+        let keep = a.iter().map(|&a| T::from_f64(a)).collect();
+        (keep, a.iter().map(|&a| T::from_f64(1.0 - a)).collect())
     }
 
     /// One step with inputs x_t, samples × inputs, at θ, which may change from step to step.
@@ -78,6 +136,7 @@ impl<T: Real> Eligibility<T> {
             return Err(Error::shape("inputs of the step", expected, inputs.len()));
         }
         check_finite("inputs of the step", inputs)?;
+        self.settle(None);
         let mut masked = parameters.to_vec();
         self.rnn.mask(&mut masked);
         self.integrate(&masked, inputs);
@@ -85,10 +144,6 @@ impl<T: Real> Eligibility<T> {
         let (keep, gain) = (T::from_f64(kappa), T::from_f64(1.0 - kappa));
         let filtered = self.filtered.iter_mut().zip(&self.rates);
         filtered.for_each(|(s, &h)| *s = keep * *s + gain * h);
-        self.filtered_traces
-            .iter_mut()
-            .zip(&self.traces)
-            .for_each(|(filtered, &e)| *filtered = keep * *filtered + gain * e);
         let (n, width) = (self.rnn.units(), self.rnn.outputs());
         let bias = &masked[self.rnn.block(Block::ReadoutBias)];
         self.outputs.chunks_exact_mut(width).for_each(|y| y.copy_from_slice(bias));
@@ -98,9 +153,15 @@ impl<T: Real> Eligibility<T> {
         Ok(&self.outputs)
     }
 
-    /// States and traces of a step.
+    /// States of a step, and what its traces are made of.
     fn integrate(&mut self, parameters: &[T], inputs: &[T]) {
         let (isa, n, features) = (Isa::current(), self.rnn.units(), self.rnn.inputs());
+        let width = self.width();
+        for (b, z) in self.presynaptic.chunks_exact_mut(width).enumerate() {
+            z[..n].copy_from_slice(&self.rates[b * n..][..n]);
+            z[n..n + features].copy_from_slice(&inputs[b * features..][..features]);
+            z[n + features] = T::ONE;
+        }
         let mut u = vec![T::ZERO; self.samples * n];
         if self.rnn.has_bias() {
             let bias = &parameters[self.rnn.block(Block::Bias)];
@@ -110,45 +171,81 @@ impl<T: Real> Eligibility<T> {
         gemm(isa, T::ONE, rows(inputs, features), weight, T::ONE, rows_mut(&mut u, n));
         let weight = rows(&parameters[self.rnn.block(Block::Recurrent)], n).transposed();
         gemm(isa, T::ONE, rows(&self.rates, n), weight, T::ONE, rows_mut(&mut u, n));
-        let before = self.rates.clone();
-        let a = self.rnn.leaks();
-        let leaks: Vec<(T, T)> =
-            a.iter().map(|&a| (T::from_f64(a), T::from_f64(1.0 - a))).collect();
-        let rate = matches!(self.rnn.leak(), Leak::Rate(_));
+        let (keep, gain) = self.leaks();
+        let rate = self.is_rate();
         if !rate {
-            for (i, v) in self.voltages.iter_mut().enumerate() {
-                let (keep, gain) = leaks[i % n];
-                *v = keep * *v + gain * u[i];
-            }
-            u.copy_from_slice(&self.voltages);
+            leak(isa, &keep, &gain, Some(&self.voltages), &mut u);
+            self.voltages.copy_from_slice(&u);
         }
-        let mut slopes = vec![T::ZERO; u.len()];
         let shifts: Vec<T> = (0..n).map(|i| T::from_f64(-self.rnn.threshold(i))).collect();
-        activate(self.rnn.activation(), &shifts, &mut u, &mut slopes);
-        for i in 0..u.len() {
-            let (keep, gain) = leaks[i % n];
-            self.rates[i] = if rate { keep * self.rates[i] + gain * u[i] } else { u[i] };
+        activate(self.rnn.activation(), &shifts, &mut u, &mut self.slopes);
+        if rate {
+            leak(isa, &keep, &gain, Some(&self.rates), &mut u);
         }
-        let width = n + features + 1;
-        let mut z = vec![T::ONE; width];
-        for b in 0..self.samples {
-            z[..n].copy_from_slice(&before[b * n..][..n]);
-            z[n..n + features].copy_from_slice(&inputs[b * features..][..features]);
-            for p in 0..n {
-                let (keep, gain) = leaks[p];
-                let slope = slopes[b * n + p];
-                let row = (b * n + p) * width..(b * n + p + 1) * width;
-                let traces = &mut self.traces[row.clone()];
-                if rate {
-                    let gain = gain * slope;
-                    traces.iter_mut().zip(&z).for_each(|(e, &z)| *e = keep * *e + gain * z);
-                } else {
-                    let integrated = &mut self.integrated[row];
-                    for ((e, integrated), &z) in traces.iter_mut().zip(integrated).zip(&z) {
-                        *integrated = keep * *integrated + gain * z;
-                        *e = slope * *integrated;
-                    }
+        self.rates = u;
+        self.pending = true;
+    }
+
+    /// Takes the last step into the traces if it is missing there, and learns from them by a signal
+    /// `[b][p]` if there is one.
+    fn settle(&mut self, signal: Option<&[T]>) {
+        let pending = std::mem::take(&mut self.pending);
+        if !pending && signal.is_none() {
+            return;
+        }
+        let (isa, samples, width) = (Isa::current(), self.samples, self.width());
+        let (n, rate) = (self.rnn.units(), self.is_rate());
+        let (keep, gain) = self.leaks();
+        let kappa = self.rnn.filter();
+        // φ' comes before a filter or the rate leak, and behind everything else.
+        let behind = !rate && kappa == 0.0;
+        let factor =
+            |i: usize, signal: &[T]| if behind { signal[i] * self.slopes[i] } else { signal[i] };
+        let units = match &mut self.traces {
+            Traces::Shared(traces) => {
+                if pending {
+                    let mut z = self.presynaptic.clone();
+                    let (keep, gain) = (vec![keep[0]; width], vec![gain[0]; width]);
+                    leak(isa, &keep, &gain, Some(traces), &mut z);
+                    *traces = z;
                 }
+                if let Some(signal) = signal {
+                    let factors: Vec<T> = (0..signal.len()).map(|i| factor(i, signal)).collect();
+                    let (a, b) = (rows(&factors, n).transposed(), rows(traces, width));
+                    gemm(isa, T::ONE, a, b, T::ONE, rows_mut(&mut self.sums, width));
+                }
+                return;
+            }
+            Traces::Units(units) => units,
+        };
+        let slopes = &self.slopes;
+        let zeros = if pending { Vec::new() } else { vec![T::ZERO; self.presynaptic.len()] };
+        let z = if pending { &self.presynaptic } else { &zeros };
+        let size = (PIECE / (samples * width)).max(1);
+        parallel::for_each_piece(units, size, |piece, units| {
+            for (p, unit) in (piece * size..).zip(units) {
+                let of_samples = |f: &dyn Fn(usize) -> T| -> Vec<T> {
+                    (0..samples).map(|b| if pending { f(b * n + p) } else { T::ZERO }).collect()
+                };
+                let gains = of_samples(&|i| if rate { gain[p] * slopes[i] } else { gain[p] });
+                let rest = T::from_f64(1.0 - kappa);
+                let into_filter = of_samples(&|i| if rate { rest } else { rest * slopes[i] });
+                let filter = (kappa != 0.0).then_some(Filter {
+                    keep: if pending { T::from_f64(kappa) } else { T::ONE },
+                    gains: &into_filter,
+                    traces: &mut unit.filtered,
+                });
+                let factors: Option<Vec<T>> =
+                    signal.map(|s| (0..samples).map(|b| factor(b * n + p, s)).collect());
+                let learning =
+                    factors.as_ref().map(|factors| Learning { factors, sums: &mut unit.sums });
+                let keep = if pending { keep[p] } else { T::ONE };
+                update_traces(isa, &[keep], &gains, z, &mut unit.traces, filter, learning);
+            }
+        });
+        if signal.is_some() {
+            for (sums, unit) in self.sums.chunks_exact_mut(width).zip(units.iter()) {
+                sums.copy_from_slice(&unit.sums);
             }
         }
     }
@@ -160,7 +257,7 @@ impl<T: Real> Eligibility<T> {
     /// Other lengths, NaN or infinities.
     pub fn learn(&mut self, parameters: &[T], errors: &[T]) -> Result<()> {
         self.rnn.check(parameters)?;
-        let (n, outputs) = (self.rnn.units(), self.rnn.outputs());
+        let (isa, n, outputs) = (Isa::current(), self.rnn.units(), self.rnn.outputs());
         if errors.len() != self.samples * outputs {
             let expected = (self.samples, outputs);
             return Err(Error::shape("errors of the step", expected, errors.len()));
@@ -172,31 +269,22 @@ impl<T: Real> Eligibility<T> {
         };
         let mut signal = vec![T::ZERO; self.samples * n];
         let errors_of = rows(errors, outputs);
-        gemm(Isa::current(), T::ONE, errors_of, back, T::ZERO, rows_mut(&mut signal, n));
+        gemm(isa, T::ONE, errors_of, back, T::ZERO, rows_mut(&mut signal, n));
+        self.settle(Some(&signal));
         let features = self.rnn.inputs();
-        let width = n + features + 1;
-        let [w, u, b, o, c] =
-            [Block::Recurrent, Block::Input, Block::Bias, Block::Readout, Block::ReadoutBias]
-                .map(|block| self.rnn.block(block).start);
-        let traces = if self.rnn.filter() == 0.0 { &self.traces } else { &self.filtered_traces };
-        let gradient = &mut self.gradient;
-        let mut add = |start: usize, factor: T, x: &[T]| {
-            gradient[start..].iter_mut().zip(x).for_each(|(g, &x)| *g += factor * x);
-        };
-        for (row, (trace, &factor)) in traces.chunks_exact(width).zip(&signal).enumerate() {
-            let p = row % n;
-            add(w + p * n, factor, &trace[..n]);
-            add(u + p * features, factor, &trace[n..n + features]);
+        let [w, u, b] =
+            [Block::Recurrent, Block::Input, Block::Bias].map(|block| self.rnn.block(block).start);
+        for (p, sums) in self.sums.chunks_exact(n + features + 1).enumerate() {
+            self.gradient[w + p * n..][..n].copy_from_slice(&sums[..n]);
+            let of_inputs = &sums[n..n + features];
+            self.gradient[u + p * features..][..features].copy_from_slice(of_inputs);
             if self.rnn.has_bias() {
-                add(b + p, factor, &trace[n + features..]);
+                self.gradient[b + p] = sums[n + features];
             }
         }
-        for (errors, s) in errors.chunks_exact(outputs).zip(self.filtered.chunks_exact(n)) {
-            for (k, &error) in errors.iter().enumerate() {
-                add(o + k * n, error, s);
-                add(c + k, error, &[T::ONE]);
-            }
-        }
+        let readout = rows_mut(&mut self.gradient[self.rnn.block(Block::Readout)], n);
+        gemm(isa, T::ONE, errors_of.transposed(), rows(&self.filtered, n), T::ONE, readout);
+        column_sums(isa, errors, &mut self.gradient[self.rnn.block(Block::ReadoutBias)]);
         self.rnn.mask(&mut self.gradient);
         Ok(())
     }
@@ -210,6 +298,10 @@ impl<T: Real> Eligibility<T> {
     /// Sets the gradient to zero, and keeps states and traces.
     pub fn forget(&mut self) {
         self.gradient.fill(T::ZERO);
+        self.sums.fill(T::ZERO);
+        if let Traces::Units(units) = &mut self.traces {
+            units.iter_mut().for_each(|unit| unit.sums.fill(T::ZERO));
+        }
     }
 
     /// e_pq of a sample for the weights W, N × N.
@@ -220,10 +312,21 @@ impl<T: Real> Eligibility<T> {
         if sample >= self.samples {
             return Err(Error::range("sample", format!("below {}", self.samples), sample));
         }
-        let n = self.rnn.units();
-        let width = n + self.rnn.inputs() + 1;
-        let of_sample = &self.traces[sample * n * width..][..n * width];
-        Ok(of_sample.chunks_exact(width).flat_map(|row| row[..n].to_vec()).collect())
+        let (n, width, rate) = (self.rnn.units(), self.width(), self.is_rate());
+        let (keep, gain) = self.leaks();
+        let z = &self.presynaptic[sample * width..][..n];
+        let of_unit = |p: usize| {
+            let traces = match &self.traces {
+                Traces::Shared(traces) => traces,
+                Traces::Units(units) => &units[p].traces,
+            };
+            let traces = &traces[sample * width..][..n];
+            let slope = self.slopes[sample * n + p];
+            let (gain, behind) = if rate { (gain[p] * slope, T::ONE) } else { (gain[p], slope) };
+            let (keep, gain) = if self.pending { (keep[p], gain) } else { (T::ONE, T::ZERO) };
+            traces.iter().zip(z).map(move |(&e, &z)| behind * (keep * e + gain * z))
+        };
+        Ok((0..n).flat_map(of_unit).collect())
     }
 }
 
@@ -291,51 +394,5 @@ impl<T: Real> OnlineDescent<T> {
     #[must_use]
     pub fn parameters(&self) -> &[T] {
         &self.parameters
-    }
-}
-
-impl<T: Real> States<T> {
-    /// dW of MDGL as a neuron would compute it, forwards with its traces: three factors, and Σ_t
-    /// (Ŵᵀ((1 − a)∘φ'_t∘g_t))_p e_pq,t−1, the broadcasts of other units with the trace of the step
-    /// before.
-    ///
-    /// Equals the W block of [`Rule::Mdgl`], at B·T·N² multiplications: an oracle.
-    ///
-    /// # Errors
-    /// As [`States::gradient`] for that rule.
-    pub fn mdgl_by_traces(&self, weights: &BackWeights<T>) -> Result<Vec<T>> {
-        let rule = Rule::Mdgl { weights: weights.clone() };
-        rule.check(&self.rnn, self.samples, self.steps)?;
-        let n = self.rnn.units();
-        let weights = self.back_weights(weights);
-        let g = self.signal(None);
-        let sent = self.sent(&g);
-        let mut received = vec![T::ZERO; g.len()];
-        let w = rows(&weights, n);
-        gemm(Isa::current(), T::ONE, rows(&sent, n), w, T::ZERO, rows_mut(&mut received, n));
-        let (kept, leaks) = (self.kept(), self.leaks());
-        let mut gradient = vec![T::ZERO; self.parameters.len()];
-        for b in 0..self.samples {
-            let mut integrated = vec![T::ZERO; n * n];
-            let mut trace = vec![T::ZERO; n * n];
-            for t in 0..self.steps {
-                let row = (t * self.samples + b) * n;
-                let z = self.presynaptic(b, t);
-                for p in 0..n {
-                    let (keep, gain) = leaks[p];
-                    let (own, others) = (g[row + p], received[row + p]);
-                    for q in 0..n {
-                        let (i, e) = (&mut integrated[p * n + q], &mut trace[p * n + q]);
-                        gradient[p * n + q] += others * *e;
-                        *i = keep * *i + gain * z[q];
-                        *e = kept.slopes[row + p] * *i;
-                        gradient[p * n + q] += own * *e;
-                    }
-                }
-            }
-        }
-        self.rnn.mask(&mut gradient);
-        gradient.truncate(n * n);
-        Ok(gradient)
     }
 }

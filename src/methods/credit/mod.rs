@@ -50,6 +50,7 @@ mod decay;
 mod eligibility;
 mod gap;
 mod offline;
+mod pass;
 mod rate_rnn;
 mod rtrl;
 mod rule;

@@ -1,41 +1,31 @@
-//! Every rule as one scan of adjoints backwards in time and one product over all times.
+//! Every rule as one scan of adjoints backwards in time, with the products over its segments.
 
-use hesse_kernels::activation::column_sums;
+use std::ops::Range;
+
+use hesse_kernels::activation::{column_sums, scale_rows};
 use hesse_kernels::gemm::gemm;
+use hesse_kernels::leak::leak_adjoint;
+use hesse_kernels::level1::axpy;
 
-use super::states::{States, rows, rows_mut};
+use super::pass::{Pass, rows, rows_mut};
 use super::{BackWeights, Block, Feedback, Propagation, Rule};
 use crate::network::layers::Leak;
-use crate::{Isa, Real, Result};
+use crate::{Isa, Real};
 
-impl<T: Real> States<T> {
-    /// The gradient that `rule` assigns to θ = (W, U, b, O, c), without weight decay; O and c have
-    /// their exact gradient.
-    ///
-    /// Cost for the offline rules: 2TB·N(N + inputs) flops for the weights, and 2TB·N² more for
-    /// BPTT, MDGL and ModProp (once for every hop of limited taps). No memory of the size of
-    /// traces.
-    ///
-    /// # Errors
-    /// A rule that does not fit the network: shapes of feedback, weights, types or noise; a rule
-    /// that does not exist for the rate leak; RTRL beyond its memory limit; μ negative or not
-    /// finite; no hop.
-    pub fn gradient(&self, rule: &Rule<T>) -> Result<Vec<T>> {
-        rule.check(&self.rnn, self.samples, self.steps)?;
-        let mut gradient = vec![T::ZERO; self.parameters.len()];
+impl<T: Real> Pass<T> {
+    /// Adds the gradient of a rule that fits the network.
+    pub(super) fn add_gradient(&self, rule: &Rule<T>, gradient: &mut [T]) {
         let recurrent = &mut gradient[self.rnn.block(Block::RecurrentGroup)];
         match rule {
             Rule::Rtrl { .. } => self.rtrl(recurrent),
             Rule::Uoro { noise } => self.uoro(noise, recurrent),
-            _ => self.add_products(&self.adjoints(rule), recurrent),
+            _ => self.add_by_adjoints(rule, recurrent),
         }
-        self.rnn.mask(&mut gradient);
-        self.add_readout(&mut gradient);
-        Ok(gradient)
+        self.add_readout(gradient);
     }
 
-    /// d_t of a rule with an offline form, `[t][b][unit]`.
-    fn adjoints(&self, rule: &Rule<T>) -> Vec<T> {
+    /// The gradient of a rule with an offline form.
+    fn add_by_adjoints(&self, rule: &Rule<T>, gradient: &mut [T]) {
         let feedback = match rule {
             Rule::ThreeFactor { feedback: Feedback::Fixed(matrix) } => Some(matrix.as_slice()),
             _ => None,
@@ -51,79 +41,94 @@ impl<T: Real> States<T> {
             _ => {}
         }
         match rule {
-            Rule::Bptt => self.scan(g, Hops::Exact(w)),
+            Rule::Bptt => self.scan(g, Hops::Exact(w), gradient),
             Rule::ModProp { mu, weights, propagation: Propagation::Code } => {
-                self.scan(g, Hops::Constant(T::from_f64(*mu), &weights.from(w)))
+                let hops = Hops::Constant(T::from_f64(*mu), &weights.from(w));
+                self.scan(g, hops, gradient);
             }
             Rule::SnAp1 => {
-                let diagonal: Vec<T> = (0..n).map(|i| w[i * (n + 1)]).collect();
-                self.scan(g, Hops::Own(&diagonal))
+                let (_, gain) = self.leaks();
+                let through: Vec<T> = (0..n).map(|i| gain[i] * w[i * (n + 1)]).collect();
+                self.scan(g, Hops::Own(&through), gradient);
             }
-            _ => self.scan(g, Hops::None),
+            Rule::ThreeFactor { .. } => {
+                self.scan(g, Hops::None { last: self.first_loss }, gradient)
+            }
+            _ => self.scan(g, Hops::None { last: 0 }, gradient),
         }
     }
 
     /// From g (with C of the rule, where it does not depend on λ) to d, from the last time to the
-    /// first.
-    fn scan(&self, mut g: Vec<T>, hops: Hops<'_, T>) -> Vec<T> {
+    /// first, and dW = Σ d_t h_{t−1}ᵀ, dU = Σ d_t x_tᵀ, db = Σ d_t.
+    fn scan(&self, mut g: Vec<T>, hops: Hops<'_, T>, gradient: &mut [T]) {
         let (isa, n) = (Isa::current(), self.rnn.units());
-        let length = self.samples * n;
-        let leaks = self.leaks();
+        let length = self.step();
+        let (keep, gain) = self.leaks();
+        let leaks = keep.iter().any(|&a| a != T::ZERO);
+        let carries = leaks || matches!(hops, Hops::Own(_));
         let slopes = self.kept().slopes;
         let rate = matches!(self.rnn.leak(), Leak::Rate(_));
         let mut carry = vec![T::ZERO; length];
         let mut beside = vec![T::ZERO; if matches!(hops, Hops::Constant(..)) { length } else { 0 }];
-        for t in (0..self.steps).rev() {
-            let (now, later) = g[t * length..].split_at_mut(length);
-            if let Some(next) = later.get(..length) {
-                let next = rows(next, n);
-                match hops {
-                    Hops::Exact(w) => {
+        // Without memory of its own a unit learns from the steps with a loss alone.
+        let first = match hops {
+            Hops::None { last } if !leaks && self.rnn.filter() == 0.0 => last,
+            _ => 0,
+        };
+        let segments = self.segments().into_iter().rev();
+        let segments = segments.map(|steps| steps.start.max(first)..steps.end);
+        for steps in segments.filter(|steps| !steps.is_empty()) {
+            for t in steps.clone().rev() {
+                let (now, later) = g[t * length..].split_at_mut(length);
+                let next = later.get(..length).map(|next| rows(next, n));
+                match (hops, next) {
+                    (Hops::Exact(w), Some(next)) => {
                         gemm(isa, T::ONE, next, rows(w, n), T::ONE, rows_mut(now, n));
                     }
-                    Hops::Constant(mu, w) => {
+                    (Hops::Constant(mu, w), Some(next)) => {
                         gemm(isa, mu, next, rows(w, n), T::ZERO, rows_mut(&mut beside, n));
                     }
-                    Hops::Own(_) | Hops::None => {}
-                }
-            }
-            let slopes = &slopes[t * length..][..length];
-            for (b, now) in now.chunks_exact_mut(n).enumerate() {
-                let carry = &mut carry[b * n..][..n];
-                let slopes = &slopes[b * n..][..n];
-                let beside = beside.get(b * n..(b + 1) * n);
-                for i in 0..n {
-                    let (a, gain) = leaks[i];
-                    if let Hops::Own(diagonal) = hops {
-                        now[i] += gain * diagonal[i] * carry[i];
+                    (Hops::Own(through), _) => {
+                        let rows = now.chunks_exact_mut(n).zip(carry.chunks_exact(n));
+                        rows.for_each(|(now, carry)| {
+                            (0..n).for_each(|i| now[i] += through[i] * carry[i]);
+                        });
                     }
-                    let inner = if rate { now[i] } else { slopes[i] * now[i] };
-                    let more = beside.map_or(T::ZERO, |beside| beside[i]);
-                    carry[i] = inner + more + a * carry[i];
-                    let d = gain * carry[i];
-                    now[i] = if rate { slopes[i] * d } else { d };
+                    _ => {}
+                }
+                let slopes = &slopes[t * length..][..length];
+                if !rate {
+                    scale_rows(isa, n, 1, slopes, now);
+                }
+                if !beside.is_empty() {
+                    axpy(isa, 1.0, &beside, now);
+                }
+                if carries {
+                    leak_adjoint(isa, &keep, &gain, &mut carry, now);
+                }
+                if rate {
+                    scale_rows(isa, n, 1, slopes, now);
                 }
             }
+            self.add_products(&g, steps, gradient);
         }
-        g
-    }
-
-    /// a and 1 − a of every unit.
-    pub(super) fn leaks(&self) -> Vec<(T, T)> {
-        self.rnn.leaks().iter().map(|&a| (T::from_f64(a), T::from_f64(1.0 - a))).collect()
+        if self.rnn.has_bias() {
+            let bias = &mut gradient[n * (n + self.rnn.inputs())..];
+            column_sums(isa, &g[first * length..], bias);
+        }
     }
 
     /// (1 − a)∘φ'_t∘x_t of all times.
     pub(super) fn sent(&self, x: &[T]) -> Vec<T> {
-        let leaks = self.leaks();
-        let slope = |(i, (&slope, &x)): (usize, (&T, &T))| leaks[i % leaks.len()].1 * slope * x;
+        let (_, gain) = self.leaks();
+        let slope = |(i, (&slope, &x)): (usize, (&T, &T))| gain[i % gain.len()] * slope * x;
         self.kept().slopes.iter().zip(x).enumerate().map(slope).collect()
     }
 
     /// g_t += Ŵᵀ((1 − a)∘φ'_{t+1}∘g_{t+1}) for all times at once.
     fn add_one_hop(&self, weights: &[T], g: &mut [T]) {
         let sent = self.sent(g);
-        let (n, length) = (self.rnn.units(), self.samples * self.rnn.units());
+        let (n, length) = (self.rnn.units(), self.step());
         let before = g.len() - length;
         let later = rows(&sent[length..], n);
         if before > 0 {
@@ -136,15 +141,15 @@ impl<T: Real> States<T> {
     /// synapses, as many products over all times.
     fn add_taps(&self, mu: T, weights: &[T], hops: Option<usize>, g: &mut [T]) {
         let (isa, n) = (Isa::current(), self.rnn.units());
-        let length = self.samples * n;
-        let leaks = self.leaks();
+        let length = self.step();
+        let (_, gain) = self.leaks();
         let sent = self.sent(g);
         let weights = rows(weights, n);
         let mut q = vec![T::ZERO; g.len()];
         let mut carried = vec![T::ZERO; g.len()];
         let carry = |q: &[T], sent: &[T], carried: &mut [T]| {
             for (i, carried) in carried.iter_mut().enumerate() {
-                *carried = sent[i] + mu * leaks[i % n].1 * q[i];
+                *carried = sent[i] + mu * gain[i % n] * q[i];
             }
         };
         match hops.filter(|&hops| hops < self.steps) {
@@ -169,32 +174,31 @@ impl<T: Real> States<T> {
         g.iter_mut().zip(&q).for_each(|(g, &q)| *g += q);
     }
 
-    /// dW = Σ d_t h_{t−1}ᵀ, dU = Σ d_t x_tᵀ, db = Σ d_t, into the recurrent group's gradient.
-    fn add_products(&self, d: &[T], gradient: &mut [T]) {
+    /// Σ d_t h_{t−1}ᵀ and Σ d_t x_tᵀ over the times `steps`, into the recurrent group's gradient.
+    fn add_products(&self, d: &[T], steps: Range<usize>, gradient: &mut [T]) {
         let (isa, n, inputs) = (Isa::current(), self.rnn.units(), self.rnn.inputs());
-        let length = self.samples * n;
-        let kept = self.kept();
-        let (w, rest) = gradient.split_at_mut(n * n);
-        let (u, b) = rest.split_at_mut(n * inputs);
-        if self.steps > 1 {
-            let later = rows(&d[length..], n).transposed();
-            let before = rows(&kept.rates[..d.len() - length], n);
+        let (kept, length) = (self.kept(), self.step());
+        let (w, u) = gradient.split_at_mut(n * n);
+        let later = steps.start.max(1)..steps.end;
+        if !later.is_empty() {
+            let before = rows(&kept.rates[(later.start - 1) * length..(later.end - 1) * length], n);
+            let later = rows(&d[later.start * length..later.end * length], n).transposed();
             gemm(isa, T::ONE, later, before, T::ONE, rows_mut(w, n));
         }
-        let all = rows(d, n).transposed();
-        gemm(isa, T::ONE, all, rows(kept.inputs, inputs), T::ONE, rows_mut(u, inputs));
-        if self.rnn.has_bias() {
-            column_sums(isa, d, b);
-        }
+        let all = rows(&d[steps.start * length..steps.end * length], n).transposed();
+        let of_inputs = self.samples * inputs;
+        let x = rows(&kept.inputs[steps.start * of_inputs..steps.end * of_inputs], inputs);
+        gemm(isa, T::ONE, all, x, T::ONE, rows_mut(&mut u[..n * inputs], inputs));
     }
 
     /// dO = Σ ∂L/∂y_t s_tᵀ and dc = Σ ∂L/∂y_t.
     fn add_readout(&self, gradient: &mut [T]) {
         let (isa, n, width) = (Isa::current(), self.rnn.units(), self.rnn.outputs());
-        let errors = rows(self.errors(), width).transposed();
+        let errors = rows(&self.errors, width).transposed();
         let readout = &mut gradient[self.rnn.block(Block::Readout)];
-        gemm(isa, T::ONE, errors, rows(self.kept().filtered, n), T::ONE, rows_mut(readout, n));
-        column_sums(isa, self.errors(), &mut gradient[self.rnn.block(Block::ReadoutBias)]);
+        let s = rows(&self.kept().filtered[self.first_loss * self.step()..], n);
+        gemm(isa, T::ONE, errors, s, T::ONE, rows_mut(readout, n));
+        column_sums(isa, &self.errors, &mut gradient[self.rnn.block(Block::ReadoutBias)]);
     }
 
     /// The feedback weights of a rule on this network, N × N; those of MDGL and ModProp.
@@ -206,12 +210,12 @@ impl<T: Real> States<T> {
 /// How λ_{t+1} of other units enters λ_t.
 #[derive(Clone, Copy)]
 enum Hops<'a, T> {
-    /// Not at all.
-    None,
+    /// Not at all; g is zero before step `last`.
+    None { last: usize },
     /// Through W and φ'.
     Exact(&'a [T]),
     /// Through Ŵ, with a constant for φ'.
     Constant(T, &'a [T]),
-    /// Through the unit's synapse with itself alone.
+    /// Through the unit's synapse with itself alone: (1 − a) w of every unit.
     Own(&'a [T]),
 }

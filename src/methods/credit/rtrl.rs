@@ -1,14 +1,14 @@
-//! Real-time recurrent learning: the exact gradient, forwards in time.
+//! Real-time recurrent learning: the exact gradient, forwards in time; and MDGL in the same way.
 
 use hesse_kernels::gemm::gemm;
 use hesse_kernels::level1::axpy;
 
-use super::Block;
-use super::states::{States, rows, rows_mut};
+use super::pass::{Pass, rows, rows_mut};
+use super::{BackWeights, Block};
 use crate::network::layers::Leak;
 use crate::{Isa, Real};
 
-impl<T: Real> States<T> {
+impl<T: Real> Pass<T> {
     /// Sample by sample, with M_t = ∂v_t/∂(W, U, b) (∂h_t for the rate leak), N × N(N + inputs +
     /// 1):
     ///
@@ -23,7 +23,7 @@ impl<T: Real> States<T> {
         let width = n + self.rnn.inputs() + 1;
         let columns = n * width;
         let g = self.signal(None);
-        let (kept, leaks) = (self.kept(), self.leaks());
+        let (kept, (keep, gains)) = (self.kept(), self.leaks());
         let rate = matches!(self.rnn.leak(), Leak::Rate(_));
         let w = self.block(Block::Recurrent);
         let mut influence = vec![T::ZERO; n * columns];
@@ -35,7 +35,7 @@ impl<T: Real> States<T> {
             for t in 0..self.steps {
                 let row = |t: usize, i: usize| (t * self.samples + b) * n + i;
                 for i in 0..n {
-                    let (a, gain) = leaks[i];
+                    let (a, gain) = (keep[i], gains[i]);
                     let gain = if rate { gain * kept.slopes[row(t, i)] } else { gain };
                     for j in 0..n {
                         // h_0 is constant.
@@ -52,7 +52,7 @@ impl<T: Real> States<T> {
                 gemm(isa, T::ONE, j, m, T::ZERO, rows_mut(&mut next, columns));
                 let z = self.presynaptic(b, t);
                 for i in 0..n {
-                    let gain = leaks[i].1;
+                    let gain = gains[i];
                     let gain = if rate { gain * kept.slopes[row(t, i)] } else { gain };
                     let own = &mut next[i * columns + i * width..][..width];
                     axpy(isa, gain.to_f64(), &z, own);
@@ -93,6 +93,36 @@ impl<T: Real> States<T> {
             add(&mut gradient[n * n + i * inputs..][..inputs], &rest[..inputs]);
             if self.rnn.has_bias() {
                 gradient[n * (n + inputs) + i] += rest[inputs];
+            }
+        }
+    }
+
+    /// dW of MDGL by traces at every synapse, see `States::mdgl_by_traces`.
+    pub(super) fn add_mdgl_by_traces(&self, weights: &BackWeights<T>, gradient: &mut [T]) {
+        let n = self.rnn.units();
+        let weights = self.back_weights(weights);
+        let g = self.signal(None);
+        let sent = self.sent(&g);
+        let mut received = vec![T::ZERO; g.len()];
+        let w = rows(&weights, n);
+        gemm(Isa::current(), T::ONE, rows(&sent, n), w, T::ZERO, rows_mut(&mut received, n));
+        let (kept, (keep, gain)) = (self.kept(), self.leaks());
+        for b in 0..self.samples {
+            let mut integrated = vec![T::ZERO; n * n];
+            let mut trace = vec![T::ZERO; n * n];
+            for t in 0..self.steps {
+                let row = (t * self.samples + b) * n;
+                let z = self.presynaptic(b, t);
+                for p in 0..n {
+                    let (own, others) = (g[row + p], received[row + p]);
+                    for q in 0..n {
+                        let (i, e) = (&mut integrated[p * n + q], &mut trace[p * n + q]);
+                        gradient[p * n + q] += others * *e;
+                        *i = keep[p] * *i + gain[p] * z[q];
+                        *e = kept.slopes[row + p] * *i;
+                        gradient[p * n + q] += own * *e;
+                    }
+                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Input sequences and what the outputs should be.
 
+use std::ops::Range;
+
 use hesse_kernels::loss;
 
 use crate::error::check_finite;
@@ -183,24 +185,28 @@ impl<T: Real> Sequences<T> {
         }
     }
 
-    /// The loss of outputs `[t][b]` of `width` each, and its derivatives into `errors`, which is
-    /// zero where there is no loss.
-    pub(super) fn compare(&self, outputs: &[T], width: usize, errors: &mut [T]) -> f64 {
-        let (isa, samples) = (Isa::current(), self.samples());
+    /// The loss of the outputs `[t][b]` of these samples, of `width` each and at the steps with a
+    /// loss, and its derivatives into `errors`.
+    pub(super) fn compare(
+        &self,
+        outputs: &[T],
+        width: usize,
+        samples: Range<usize>,
+        errors: &mut [T],
+    ) -> f64 {
+        let isa = Isa::current();
         let each = self.target.at_each_step();
         let steps = if each { self.steps } else { 1 };
-        let first = (self.steps - steps) * samples * width;
         let weights: Option<Vec<T>> = each.then(|| {
-            let of_step = |&w: &f64| std::iter::repeat_n(T::from_f64(w), samples);
+            let of_step = |&w: &f64| std::iter::repeat_n(T::from_f64(w), samples.len());
             self.step_weights.iter().flat_map(of_step).collect()
         });
         let weights = weights.as_deref();
-        let (outputs, errors) = (&outputs[first..], &mut errors[first..]);
-        let scale = 1.0 / samples as f64;
+        let scale = 1.0 / self.samples() as f64;
         match &self.target {
             Target::ClassAtEnd(classes) | Target::ClassAtEachStep(classes) => {
                 let class = |&class: &usize| u32::try_from(class).unwrap_or(u32::MAX);
-                let once: Vec<u32> = classes.iter().map(class).collect();
+                let once: Vec<u32> = classes[samples].iter().map(class).collect();
                 let classes = once.repeat(steps);
                 let targets = loss::Targets::Classes(&classes);
                 loss::softmax_cross_entropy(
@@ -216,9 +222,8 @@ impl<T: Real> Sequences<T> {
             }
             Target::ValuesAtEnd(values) | Target::ValuesAtEachStep(values) => {
                 let row = |t: usize, b: usize| &values[(b * steps + t) * width..][..width];
-                let targets: Vec<T> = (0..steps)
-                    .flat_map(|t| (0..samples).flat_map(move |b| row(t, b).iter().copied()))
-                    .collect();
+                let of_step = |t: usize| samples.clone().flat_map(move |b| row(t, b)).copied();
+                let targets: Vec<T> = (0..steps).flat_map(of_step).collect();
                 loss::squared_error(isa, width, outputs, &targets, weights, scale, Some(errors))
             }
         }

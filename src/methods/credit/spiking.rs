@@ -2,7 +2,7 @@
 
 use hesse_kernels::gemm::gemm;
 
-use super::states::{rows, rows_mut};
+use super::pass::{rows, rows_mut};
 use super::{Feedback, Rule, Sequences};
 use crate::error::check_finite;
 use crate::{Error, Isa, Result};
@@ -175,7 +175,10 @@ impl SpikingStates {
             loss: 0.0,
         };
         states.run();
-        states.loss = sequences.compare(&states.outputs, rnn.outputs, &mut states.errors);
+        let steps = if sequences.target().at_each_step() { 0 } else { sequences.steps() - 1 };
+        let first = steps * samples * rnn.outputs;
+        let (outputs, errors) = (&states.outputs[first..], &mut states.errors[first..]);
+        states.loss = sequences.compare(outputs, rnn.outputs, 0..samples, errors);
         Ok(states)
     }
 

@@ -1,41 +1,31 @@
 //! The primal pass of a network over sequences, kept for all learning rules.
 
-use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
+use std::sync::{Arc, OnceLock};
 
+use super::pass::{Pass, samples_of_pass};
 use super::sequences::{Sequences, Target};
-use super::{Block, Feedback, RateRnn};
-use crate::network::Layer;
-use crate::network::layer::{Keep, State};
-use crate::network::layers::{LeakyRecurrent, LeakyStates};
-use crate::{Isa, Real, Result};
+use super::{BackWeights, Block, Feedback, RateRnn, Rule};
+use crate::numerics::parallel;
+use crate::{Real, Result};
 
 /// States, outputs and errors of a network at one θ on all samples: what every
 /// [`Rule`](super::Rule) starts from.
 ///
-/// Arrays have time first: `[t][b][i]`. Memory: T·B·(4N + inputs + 2·outputs) numbers.
+/// Samples are cut into passes whose size depends on the network alone, and gradients of passes are
+/// added in a fixed tree: the same bits for any number of threads. Memory: T·B·(2N + inputs)
+/// numbers, and N more with a readout filter.
 #[derive(Debug)]
 pub struct States<T: Real> {
-    pub(super) rnn: RateRnn,
-    /// θ, with zeros where W does not count.
-    pub(super) parameters: Vec<T>,
-    pub(super) samples: usize,
-    pub(super) steps: usize,
-    layer: LeakyRecurrent,
-    state: State<T>,
-    outputs: Vec<T>,
-    errors: Vec<T>,
+    rnn: Arc<RateRnn>,
+    samples: usize,
+    steps: usize,
+    passes: Vec<Pass<T>>,
+    /// What is asked for of all samples together.
+    outputs: OnceLock<Vec<T>>,
+    errors: OnceLock<Vec<T>>,
+    voltages: OnceLock<Vec<T>>,
+    rates: OnceLock<Vec<T>>,
     loss: f64,
-}
-
-/// An array as a matrix with rows of `width`.
-pub(super) fn rows<T: Real>(array: &[T], width: usize) -> MatrixRef<'_, T> {
-    MatrixRef::row_major(array, array.len() / width, width)
-}
-
-/// As [`rows`].
-pub(super) fn rows_mut<T: Real>(array: &mut [T], width: usize) -> MatrixMut<'_, T> {
-    let rows = array.len() / width;
-    MatrixMut::row_major(array, rows, width)
 }
 
 impl<T: Real> States<T> {
@@ -57,57 +47,104 @@ impl<T: Real> States<T> {
     ) -> Result<Self> {
         sequences.check(rnn.inputs(), rnn.outputs())?;
         let (samples, steps) = (sequences.samples(), sequences.steps());
-        let layer = rnn.layer(steps)?;
-        let mut state = State::default();
-        let mut output = vec![T::ZERO; samples * steps * rnn.units()];
-        let hidden = &parameters[rnn.block(Block::RecurrentGroup)];
-        let keep = Keep::FirstOrder;
-        layer.forward(hidden, sequences.inputs(), &mut output, &mut state, keep);
+        let layer = Arc::new(rnn.layer(steps)?.every_step(false));
         let mut masked = parameters.to_vec();
         rnn.mask(&mut masked);
-        let outputs = vec![T::ZERO; samples * steps * rnn.outputs()];
-        let mut states = Self {
-            rnn: rnn.clone(),
-            parameters: masked,
+        let (rnn, parameters) = (Arc::new(rnn.clone()), Arc::new(masked));
+        let shards = parallel::shards(samples, samples_of_pass::<T>(&rnn));
+        let pass = |s: usize| Pass::new(&rnn, &parameters, &layer, sequences, shards[s].clone());
+        let passes = parallel::map(shards.len(), pass);
+        Ok(Self {
+            loss: passes.iter().map(|pass| pass.loss).sum(),
             samples,
             steps,
-            layer,
-            state,
-            errors: vec![T::ZERO; outputs.len()],
-            outputs,
-            loss: 0.0,
+            passes,
+            outputs: OnceLock::new(),
+            errors: OnceLock::new(),
+            voltages: OnceLock::new(),
+            rates: OnceLock::new(),
+            rnn,
+        })
+    }
+
+    /// The gradient that `rule` assigns to θ = (W, U, b, O, c), without weight decay; O and c have
+    /// their exact gradient.
+    ///
+    /// Cost for the offline rules: 2TB·N(N + inputs) flops for the weights, and 2TB·N² more for
+    /// BPTT, MDGL and ModProp (once for every hop of limited taps). No memory of the size of
+    /// traces. Local rules without leak, filter and a loss before the last step see that step alone,
+    /// and cost no more.
+    ///
+    /// # Errors
+    /// A rule that does not fit the network: shapes of feedback, weights, types or noise; a rule
+    /// that does not exist for the rate leak; RTRL beyond its memory limit; μ negative or not
+    /// finite; no hop.
+    pub fn gradient(&self, rule: &Rule<T>) -> Result<Vec<T>> {
+        rule.check(&self.rnn, self.samples, self.steps)?;
+        let mut gradient = self.sum_over_passes(|pass, gradient| pass.add_gradient(rule, gradient));
+        self.rnn.mask(&mut gradient);
+        Ok(gradient)
+    }
+
+    /// dW of MDGL as a neuron would compute it, forwards with its traces: three factors, and Σ_t
+    /// (Ŵᵀ((1 − a)∘φ'_t∘g_t))_p e_pq,t−1, the broadcasts of other units with the trace of the step
+    /// before.
+    ///
+    /// Equals the W block of [`Rule::Mdgl`], at B·T·N² multiplications: an oracle.
+    ///
+    /// # Errors
+    /// As [`States::gradient`] for that rule.
+    pub fn mdgl_by_traces(&self, weights: &BackWeights<T>) -> Result<Vec<T>> {
+        let rule = Rule::Mdgl { weights: weights.clone() };
+        rule.check(&self.rnn, self.samples, self.steps)?;
+        let mut gradient =
+            self.sum_over_passes(|pass, gradient| pass.add_mdgl_by_traces(weights, gradient));
+        self.rnn.mask(&mut gradient);
+        gradient.truncate(self.rnn.block(Block::Recurrent).len());
+        Ok(gradient)
+    }
+
+    /// Σ of what `add` adds to θ's gradient for each pass, in a fixed tree.
+    fn sum_over_passes(&self, add: impl Fn(&Pass<T>, &mut [T]) + Sync) -> Vec<T> {
+        let one = |s: usize| {
+            let mut gradient = vec![T::ZERO; self.rnn.parameter_count()];
+            add(&self.passes[s], &mut gradient);
+            gradient
         };
-        states.read_out();
-        states.loss = sequences.compare(&states.outputs, rnn.outputs(), &mut states.errors);
-        Ok(states)
+        let merge = |left: &mut Vec<T>, right: Vec<T>| {
+            left.iter_mut().zip(right).for_each(|(left, right)| *left += right);
+        };
+        parallel::reduce(self.passes.len(), one, merge).unwrap_or_default()
     }
 
-    /// y_t = O s_t + c.
-    fn read_out(&mut self) {
-        let (units, width) = (self.rnn.units(), self.rnn.outputs());
-        let mut outputs = std::mem::take(&mut self.outputs);
-        let bias = self.block(Block::ReadoutBias);
-        outputs.chunks_exact_mut(width).for_each(|y| y.copy_from_slice(bias));
-        let weight = rows(self.block(Block::Readout), units).transposed();
-        let s = rows(self.kept().filtered, units);
-        gemm(Isa::current(), T::ONE, s, weight, T::ONE, rows_mut(&mut outputs, width));
-        self.outputs = outputs;
-    }
-
-    pub(super) fn kept(&self) -> LeakyStates<'_, T> {
-        self.layer.states(&self.state)
-    }
-
-    pub(super) fn block(&self, block: Block) -> &[T] {
-        &self.parameters[self.rnn.block(block)]
+    /// `[t][b][i]` of all samples from that of each pass, which starts at step `first`; zero before.
+    fn together<'a>(
+        &'a self,
+        width: usize,
+        first: usize,
+        part: impl Fn(&'a Pass<T>) -> std::borrow::Cow<'a, [T]>,
+    ) -> Vec<T> {
+        let mut all = vec![T::ZERO; self.steps * self.samples * width];
+        for pass in &self.passes {
+            let part = part(pass);
+            let steps = part.chunks_exact(pass.samples * width);
+            for (t, step) in (first..).zip(steps) {
+                let row = t * self.samples + pass.first;
+                all[row * width..][..step.len()].copy_from_slice(step);
+            }
+        }
+        all
     }
 
     /// Puts 1 in the place of the errors at the last step and 0 elsewhere, so that gradients are
     /// those of the sum of the last outputs.
     pub(super) fn unit_error_at_end(&mut self) {
-        let last = (self.steps - 1) * self.samples * self.rnn.outputs();
-        self.errors[..last].fill(T::ZERO);
-        self.errors[last..].fill(T::ONE);
+        for pass in &mut self.passes {
+            let last = pass.errors.len() - pass.samples * pass.rnn.outputs();
+            pass.errors[..last].fill(T::ZERO);
+            pass.errors[last..].fill(T::ONE);
+        }
+        self.errors = OnceLock::new();
     }
 
     /// L, without weight decay.
@@ -119,25 +156,31 @@ impl<T: Real> States<T> {
     /// y_t of all steps, `[t][b][output]`.
     #[must_use]
     pub fn outputs(&self) -> &[T] {
-        &self.outputs
+        let width = self.rnn.outputs();
+        self.outputs.get_or_init(|| self.together(width, 0, |pass| pass.read_out(0).into()))
     }
 
     /// ∂L/∂y_t, `[t][b][output]`.
     #[must_use]
     pub fn errors(&self) -> &[T] {
-        &self.errors
+        let first = self.passes.first().map_or(0, |pass| pass.first_loss);
+        let width = self.rnn.outputs();
+        self.errors
+            .get_or_init(|| self.together(width, first, |pass| pass.errors.as_slice().into()))
     }
 
     /// v_t, or u_t for the rate leak, `[t][b][unit]`.
     #[must_use]
     pub fn voltages(&self) -> &[T] {
-        self.kept().voltages
+        let width = self.rnn.units();
+        self.voltages.get_or_init(|| self.together(width, 0, |pass| pass.voltages().into()))
     }
 
     /// h_t, `[t][b][unit]`.
     #[must_use]
     pub fn rates(&self) -> &[T] {
-        self.kept().rates
+        let width = self.rnn.units();
+        self.rates.get_or_init(|| self.together(width, 0, |pass| pass.kept().rates.into()))
     }
 
     /// The fraction of samples whose largest output at the last step is that of the class, where
@@ -149,7 +192,9 @@ impl<T: Real> States<T> {
             return None;
         };
         let width = self.rnn.outputs();
-        let last = &self.outputs[(self.steps - 1) * self.samples * width..];
+        let last =
+            |pass: &Pass<T>| pass.outputs[pass.outputs.len() - pass.samples * width..].to_vec();
+        let last: Vec<T> = self.passes.iter().flat_map(last).collect();
         // The first of equal outputs; NaN is never the largest.
         let largest = |y: &[T]| (1..width).fold(0, |best, i| if y[i] > y[best] { i } else { best });
         let right =
@@ -164,32 +209,10 @@ impl<T: Real> States<T> {
     /// Feedback of another shape than N × outputs, NaN or infinities in it.
     pub fn learning_signal(&self, feedback: &Feedback<T>) -> Result<Vec<T>> {
         feedback.check(self.rnn.units(), self.rnn.outputs())?;
-        Ok(self.signal(match feedback {
+        let matrix = match feedback {
             Feedback::Symmetric => None,
-            Feedback::Fixed(matrix) => Some(matrix),
-        }))
-    }
-
-    /// [`States::learning_signal`] by a matrix that is known to fit, or by Oᵀ.
-    pub(super) fn signal(&self, feedback: Option<&[T]>) -> Vec<T> {
-        let (units, width) = (self.rnn.units(), self.rnn.outputs());
-        let mut signal = vec![T::ZERO; self.steps * self.samples * units];
-        let back = match feedback {
-            Some(feedback) => rows(feedback, width).transposed(),
-            None => rows(self.block(Block::Readout), units),
+            Feedback::Fixed(matrix) => Some(matrix.as_slice()),
         };
-        let errors = rows(&self.errors, width);
-        gemm(Isa::current(), T::ONE, errors, back, T::ZERO, rows_mut(&mut signal, units));
-        let kappa = self.rnn.filter();
-        if kappa != 0.0 {
-            let (kappa, gain) = (T::from_f64(kappa), T::from_f64(1.0 - kappa));
-            let step = self.samples * units;
-            for i in (0..signal.len() - step).rev() {
-                let later = signal[i + step];
-                signal[i] += kappa * later;
-            }
-            signal.iter_mut().for_each(|g| *g *= gain);
-        }
-        signal
+        Ok(self.together(self.rnn.units(), 0, |pass| pass.signal(matrix).into()))
     }
 }

@@ -1,6 +1,6 @@
 //! Unbiased online recurrent optimisation (Tallec and Ollivier 2017).
 
-use super::states::States;
+use super::pass::Pass;
 use super::{Block, Noise};
 use crate::Real;
 use crate::random::Stream;
@@ -9,7 +9,7 @@ fn norm<T: Real>(x: &[T]) -> f64 {
     x.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>().sqrt()
 }
 
-impl<T: Real> States<T> {
+impl<T: Real> Pass<T> {
     /// Sample by sample, ∂v_t/∂(W, U, b) ≈ A ⊗ B with
     /// A ← p₀ J_t A + p₁ ν_t, B ← B/p₀ + (ν_t∘(1 − a)) z_tᵀ/p₁, z_t = (h_{t−1}, x_t, 1),
     /// and gradient += ((φ'_t∘g_t)·A) B.
@@ -21,15 +21,15 @@ impl<T: Real> States<T> {
         let n = self.rnn.units();
         let width = n + self.rnn.inputs() + 1;
         let g = self.signal(None);
-        let (kept, leaks) = (self.kept(), self.leaks());
+        let (kept, (keeps, gains)) = (self.kept(), self.leaks());
         let w = self.block(Block::Recurrent);
         let mut sum = vec![T::ZERO; n * width];
         let mut drawn = vec![T::ZERO; self.steps * n];
         for b in 0..self.samples {
             let noise = match noise {
-                Noise::Given(all) => &all[b * self.steps * n..][..self.steps * n],
+                Noise::Given(all) => &all[(self.first + b) * self.steps * n..][..self.steps * n],
                 Noise::Drawn { seed } => {
-                    let stream = Stream::new(*seed, "uoro").child(b as u64);
+                    let stream = Stream::new(*seed, "uoro").child((self.first + b) as u64);
                     stream.rademacher(0, &mut drawn);
                     &drawn
                 }
@@ -45,13 +45,13 @@ impl<T: Real> States<T> {
                 };
                 let sent: Vec<T> = (0..n).map(through).collect();
                 let pushed = |i: usize| {
-                    let (keep, gain) = leaks[i];
+                    let (keep, gain) = (keeps[i], gains[i]);
                     let sum: T = (0..n).map(|j| w[i * n + j] * sent[j]).sum();
                     keep * a[i] + gain * sum
                 };
                 let pushed: Vec<T> = (0..n).map(pushed).collect();
                 let z = self.presynaptic(b, t);
-                let own: Vec<T> = (0..n).map(|i| nu[i] * leaks[i].1).collect();
+                let own: Vec<T> = (0..n).map(|i| nu[i] * gains[i]).collect();
                 let recurrent =
                     rows.chunks_exact(width).map(|row| norm(&row[..n]).powi(2)).sum::<f64>();
                 let (size, moved) = (recurrent.sqrt(), norm(&pushed));

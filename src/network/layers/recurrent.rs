@@ -65,6 +65,9 @@ const BIAS_TANGENTS: usize = 3;
 const ERROR_TANGENTS: usize = 4;
 const INPUT_ERRORS: usize = 5;
 
+/// Features of the steps of one sample that should be in cache at once.
+const SEGMENT_FEATURES: usize = 8192;
+
 impl Recurrent {
     /// A layer of `units` units over a sequence of shape `[time, features]`, with bias, whose output
     /// is its last state.
@@ -190,6 +193,11 @@ impl<T: Real> Layer<T> for Recurrent {
         self.steps * (self.inputs + arrays * self.units)
     }
 
+    fn widest_features(&self) -> usize {
+        // An array of several steps; where there are few units, of more.
+        self.steps.min((SEGMENT_FEATURES / self.units).clamp(16, 64)) * self.inputs.max(self.units)
+    }
+
     fn multiplications(&self) -> usize {
         self.steps * parameter_count(&Layer::<T>::parameters(self))
     }
@@ -217,7 +225,7 @@ impl<T: Real> Layer<T> for Recurrent {
         let second = slopes && curved && keep == Keep::SecondOrder;
         let mut second = second.then(|| state.take(SECOND, length));
         let bias = self.bias.then(|| &parameters[self.weights()..]);
-        self.forwards(layout, parameters, &mut states, None, |t, z, _| {
+        self.forwards(layout, parameters, 0..self.steps, &mut states, None, |t, z, _| {
             let now = layout.step(t, self.units);
             match &mut first {
                 None => activation::bias_activation(isa, self.activation, bias, z),
@@ -252,7 +260,8 @@ impl<T: Real> Layer<T> for Recurrent {
         let mut beta = T::ZERO;
         match pass.directions {
             Some(directions) => {
-                self.multiply_directions(layout, directions, pass.state, &mut z);
+                let all = 0..self.steps;
+                self.multiply_directions(layout, directions, pass.state, all, &mut z);
                 beta = T::ONE;
             }
             None if pass.input_tangent.is_none() => z.fill(T::ZERO),
@@ -274,7 +283,8 @@ impl<T: Real> Layer<T> for Recurrent {
         });
         let first = (!self.linear()).then(|| pass.state.array(FIRST));
         let curvature = pass.errors.filter(|_| self.curved()).map(|errors| errors.array(CURVATURE));
-        self.forwards(layout, pass.parameters, &mut z, Some(&mut y), |t, z, y| {
+        let all = 0..self.steps;
+        self.forwards(layout, pass.parameters, all, &mut z, Some(&mut y), |t, z, y| {
             let now = primal.step(t, self.units);
             let Some(y) = y else { return };
             activation::tangent_epilogue(
@@ -320,7 +330,8 @@ impl<T: Real> Layer<T> for Recurrent {
             curvature.copy_from_slice(pass.state.array(SECOND));
             curvature
         });
-        self.backwards(layout, pass.parameters, self.every_step, &mut u, |t, u| {
+        let all = 0..self.steps;
+        self.backwards(layout, pass.parameters, all, self.every_step, &mut u, |t, u| {
             let Some(first) = first else { return };
             let now = primal.step(t, self.units);
             match &mut curvature {
@@ -338,7 +349,7 @@ impl<T: Real> Layer<T> for Recurrent {
             for k in 0..layout.count {
                 let gradient = gradients.get_mut(k);
                 let with = (primal, states, Some(inputs), 0);
-                self.add_weight_gradients((layout, &u, k), with, gradient);
+                self.add_weight_gradients(0..self.steps, (layout, &u, k), with, gradient);
             }
             self.add_bias_gradients(layout, &u, &mut gradients, scratch);
         }
@@ -365,7 +376,7 @@ impl<T: Real> Layer<T> for Recurrent {
         tangents: &mut State<T>,
     ) {
         let Some(errors) = pass.errors else { return };
-        let (isa, last) = (Isa::current(), self.steps - 1);
+        let isa = Isa::current();
         let layout = self.layout(pass.input, pass.count);
         let primal = TimeMajor { count: 1, ..layout };
         let delta = errors.array(DELTA);
@@ -375,17 +386,12 @@ impl<T: Real> Layer<T> for Recurrent {
         }
         self.write_errors(layout, output_error, &mut u);
         if let Some(directions) = pass.directions {
-            // V_hhᵀ δ_{t+1}, which does not depend on the tangents of later errors.
-            let later = primal.tangent(delta, self.units, 0, 1..self.steps);
-            for k in 0..layout.count {
-                let v = self.recurrent_weight(directions.get(k));
-                let before = layout.tangent_mut(&mut u, self.units, k, 0..last);
-                gemm(isa, T::ONE, later, v, T::ONE, before);
-            }
+            let all = 0..self.steps;
+            self.pull_back_directions(layout, directions, delta, all, T::ONE, &mut u);
         }
         let first = (!self.linear()).then(|| pass.state.array(FIRST));
         let curved = self.curved().then(|| tangents.array(CURVED));
-        self.backwards(layout, pass.parameters, true, &mut u, |t, u| {
+        self.backwards(layout, pass.parameters, 0..self.steps, true, &mut u, |t, u| {
             let first = first.map(|first| &first[primal.step(t, self.units)]);
             let curved = curved.map(|curved| &curved[layout.step(t, self.units)]);
             activation::adjoint_tangent_epilogue(isa, self.units, layout.count, first, curved, u);
@@ -393,10 +399,10 @@ impl<T: Real> Layer<T> for Recurrent {
         for k in 0..layout.count {
             let gradient = gradient.get_mut(k);
             let with = (primal, pass.state.array(STATES), Some(pass.state.array(INPUTS)), 0);
-            self.add_weight_gradients((layout, &u, k), with, gradient);
+            self.add_weight_gradients(0..self.steps, (layout, &u, k), with, gradient);
             let inputs = pass.input_tangent.map(|_| tangents.array(INPUT_TANGENTS));
             let with = (layout, tangents.array(STATE_TANGENTS), inputs, k);
-            self.add_weight_gradients((primal, delta, 0), with, gradient);
+            self.add_weight_gradients(0..self.steps, (primal, delta, 0), with, gradient);
         }
         self.add_bias_gradients(layout, &u, &mut gradient, tangents);
         if let Some(input_error) = input_error {

@@ -12,6 +12,8 @@ mod convolution;
 mod estimators;
 #[path = "work/networks.rs"]
 mod networks;
+#[path = "work/recurrent.rs"]
+mod recurrent;
 #[path = "work/similarity.rs"]
 mod similarity;
 
@@ -97,6 +99,9 @@ fn prepare<T: Real>(name: &str, isa: Isa) -> Option<Box<dyn Work>> {
     }
     if let Some(n) = name.strip_prefix("normals_") {
         return Some(Box::new(Normals { isa, x: vec![T::ZERO; n.parse().ok()?] }));
+    }
+    if name.contains("_rnn_") {
+        return recurrent::prepare::<T>(name);
     }
     if T::NAME == "f64"
         && let Some((sizes, precision)) = name

@@ -3,15 +3,17 @@
 mod passes;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use hesse_kernels::activation::Activation;
+use hesse_kernels::leak::{leak, leak_adjoint};
 
 use super::time_major::TimeMajor;
 use super::{FIRST, INPUTS, Recurrent, STATES};
 use crate::error::check_finite;
 use crate::network::Initializer;
 use crate::network::layer::{Directions, State};
-use crate::{Error, Real, Result};
+use crate::{Error, Isa, Real, Result};
 
 /// Which variable of a leaky unit leaks, and the factor a ∈ [0, 1) that one step leaves of it: one
 /// for all units, or one for each.
@@ -45,10 +47,11 @@ impl Leak {
 /// [`autapses`](LeakyRecurrent::autapses) the diagonal of W counts as zero, and its gradients and
 /// curvatures are zero.
 ///
-/// As in [`Recurrent`], what does not depend on the state before is one product over all times and
-/// samples: U x_t, the products of tangents of the weights with primal states and errors, and both
-/// gradients of weights. What does is one product a step, over all samples and tangents at once;
-/// the leak and the filter are one pass over the rows of a step. Flops as in [`Recurrent`].
+/// What does not depend on the state before is one product over several times and all samples: U
+/// x_t, the products of tangents of the weights with primal states and errors, and both gradients of
+/// weights. What does is one product a step, over all samples and tangents at once; the leak and the
+/// filter are one pass over the rows of a step. Time is cut into segments whose arrays stay in cache
+/// between these. Flops as in [`Recurrent`].
 #[derive(Clone, Debug)]
 pub struct LeakyRecurrent {
     cell: Recurrent,
@@ -61,8 +64,8 @@ pub struct LeakyRecurrent {
     autapses: bool,
 }
 
-/// Slots behind those of [`Recurrent`]. Of the state: v_t (u_t for the rate leak) and s_t,
-/// `[t][b]`. Of tangents and scratch: the leaking variable of one step, and the filtered tangents.
+/// Slots behind those of [`Recurrent`]. Of the state: v_t of one step, and s_t, `[t][b]`. Of tangents and scratch: the leaking variable of one step,
+/// and the filtered tangents.
 const VOLTAGES: usize = 4;
 const FILTERED: usize = 5;
 const CARRY: usize = 6;
@@ -76,8 +79,6 @@ const NO_LEAK: f64 = 1e-30;
 pub(crate) struct LeakyStates<'a, T> {
     /// x_t.
     pub(crate) inputs: &'a [T],
-    /// v_t, or u_t for the rate leak.
-    pub(crate) voltages: &'a [T],
     /// h_t.
     pub(crate) rates: &'a [T],
     /// φ'_t.
@@ -188,7 +189,6 @@ impl LeakyRecurrent {
         let rates = state.array(STATES);
         LeakyStates {
             inputs: state.array(INPUTS),
-            voltages: state.array(VOLTAGES),
             rates,
             slopes: state.array(FIRST),
             filtered: if self.filter == 0.0 { rates } else { state.array(FILTERED) },
@@ -229,7 +229,8 @@ impl LeakyRecurrent {
 
     fn leaks<T: Real>(&self) -> Leaks<T> {
         let convert = |x: &[f64]| x.iter().map(|&x| T::from_f64(x)).collect();
-        Leaks { keep: convert(&self.factors[0]), gain: convert(&self.factors[1]) }
+        let any = self.factors[0].iter().any(|&a| a != 0.0);
+        Leaks { keep: convert(&self.factors[0]), gain: convert(&self.factors[1]), any }
     }
 
     /// s_t ← κ s_{t−1} + (1 − κ) h_t for all times.
@@ -243,13 +244,20 @@ impl LeakyRecurrent {
     }
 
     /// The errors of h_t from those of the output: g_t = (1 − κ) r_t with r_t = s̄_t + κ r_{t+1}.
-    fn errors_of_rates<T: Real>(&self, layout: TimeMajor, output_error: &[T], errors: &mut [T]) {
-        if !self.cell.every_step {
+    /// Returns whether they are written at all times, rather than at the last alone.
+    fn errors_of_rates<T: Real>(
+        &self,
+        layout: TimeMajor,
+        output_error: &[T],
+        errors: &mut [T],
+    ) -> bool {
+        let everywhere = self.cell.every_step || self.filter != 0.0;
+        if everywhere && !self.cell.every_step {
             errors.fill(T::ZERO);
         }
         self.cell.write_errors(layout, output_error, errors);
         if self.filter == 0.0 {
-            return;
+            return everywhere;
         }
         let (kappa, gain) = (T::from_f64(self.filter), T::from_f64(1.0 - self.filter));
         let step = layout.step(0, self.cell.units).len();
@@ -257,21 +265,23 @@ impl LeakyRecurrent {
             errors[i] += kappa * errors[i + step];
         }
         errors.iter_mut().for_each(|g| *g *= gain);
+        everywhere
     }
 
-    /// From the last time to the first: u_t += Wᵀ d_{t+1}, then u_t becomes d_t by `slope`, which
-    /// multiplies by φ', and by the leak, which λ_t = · + a λ_{t+1} carries.
+    /// Backwards through `steps`: u_t += Wᵀ d_{t+1} (or as much, without `sums`), then u_t becomes
+    /// d_t by `slope`, which multiplies by φ', and by the leak, which λ_t = · + a λ_{t+1} carries.
     fn backwards<T: Real>(
         &self,
         layout: TimeMajor,
         parameters: &[T],
+        steps: Range<usize>,
+        sums: bool,
         u: &mut [T],
         carry: &mut [T],
         mut slope: impl FnMut(usize, &mut [T]),
     ) {
         let leaks = self.leaks::<T>();
-        carry.fill(T::ZERO);
-        self.cell.backwards(layout, parameters, true, u, |t, u| {
+        self.cell.backwards(layout, parameters, steps, sums, u, |t, u| {
             if self.rate {
                 leaks.carry_back(carry, u);
                 slope(t, u);
@@ -287,36 +297,22 @@ impl LeakyRecurrent {
 struct Leaks<T> {
     keep: Vec<T>,
     gain: Vec<T>,
+    /// Whether anything is kept.
+    any: bool,
 }
 
 impl<T: Real> Leaks<T> {
     /// y ← a before + (1 − a) y over rows of units; without `before`, zero.
     fn step(&self, before: Option<&[T]>, y: &mut [T]) {
-        let n = self.keep.len();
-        match before {
-            Some(before) => {
-                for (y, before) in y.chunks_exact_mut(n).zip(before.chunks_exact(n)) {
-                    for i in 0..n {
-                        y[i] = self.keep[i] * before[i] + self.gain[i] * y[i];
-                    }
-                }
-            }
-            None => {
-                for y in y.chunks_exact_mut(n) {
-                    y.iter_mut().zip(&self.gain).for_each(|(y, &gain)| *y *= gain);
-                }
-            }
+        if self.any {
+            leak(Isa::current(), &self.keep, &self.gain, before, y);
         }
     }
 
     /// λ ← u + a λ, then u ← (1 − a) λ.
     fn carry_back(&self, carry: &mut [T], u: &mut [T]) {
-        let n = self.keep.len();
-        for (u, carry) in u.chunks_exact_mut(n).zip(carry.chunks_exact_mut(n)) {
-            for i in 0..n {
-                carry[i] = u[i] + self.keep[i] * carry[i];
-                u[i] = self.gain[i] * carry[i];
-            }
+        if self.any {
+            leak_adjoint(Isa::current(), &self.keep, &self.gain, carry, u);
         }
     }
 }

@@ -1,4 +1,6 @@
-//! The products of a recurrent layer: those over all times at once, and those from step to step.
+//! The products of a recurrent layer: those over several times at once, and those from step to step.
+
+use std::ops::Range;
 
 use hesse_kernels::activation;
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
@@ -19,7 +21,20 @@ pub(super) fn rows_mut<T: Real>(array: &mut [T], width: usize) -> MatrixMut<'_, 
     MatrixMut::row_major(array, rows, width)
 }
 
+/// Bytes of one array of a segment: all that a pass over it touches should stay in the second-level
+/// cache.
+const SEGMENT: usize = 128 << 10;
+
 impl Recurrent {
+    /// The times in pieces that a pass does one after the other, each as far as the products over
+    /// all times go: what a step wrote is still in cache when they read it. It depends on the shapes
+    /// alone.
+    pub(super) fn segments<T: Real>(&self, layout: TimeMajor) -> Vec<Range<usize>> {
+        let step = layout.step(0, self.units).len() * size_of::<T>();
+        let length = (SEGMENT / step.max(1)).max(1);
+        (0..self.steps).step_by(length).map(|first| first..self.steps.min(first + length)).collect()
+    }
+
     pub(super) fn recurrent_weight<'a, T: Real>(&self, parameters: &'a [T]) -> MatrixRef<'a, T> {
         let weights = &parameters[..self.recurrent_weights()];
         MatrixRef::row_major(weights, self.units, self.units)
@@ -56,18 +71,19 @@ impl Recurrent {
         }
     }
 
-    /// From the first time to the last: z_t += W_hh y_{t−1}, then `finish(t, z_t, y_t)`, where y is
-    /// z itself or, if given, an array of its own.
+    /// Forwards through `steps`: z_t += W_hh y_{t−1}, then `finish(t, z_t, y_t)`, where y is z
+    /// itself or, if given, an array of its own.
     pub(super) fn forwards<T: Real>(
         &self,
         layout: TimeMajor,
         parameters: &[T],
+        steps: Range<usize>,
         z: &mut [T],
         mut y: Option<&mut [T]>,
         mut finish: impl FnMut(usize, &mut [T], Option<&mut [T]>),
     ) {
         let weight = self.recurrent_weight(parameters).transposed();
-        for t in 0..self.steps {
+        for t in steps {
             let now = layout.step(t, self.units);
             let (before, z) = z.split_at_mut(now.start);
             let z = &mut z[..now.len()];
@@ -81,19 +97,20 @@ impl Recurrent {
         }
     }
 
-    /// From the last time to the first: u_t += W_hhᵀ u_{t+1}, then `finish(t, u_t)`. `sums` says
-    /// whether u holds something before the last time; otherwise it is overwritten there.
+    /// Backwards through `steps`: u_t += W_hhᵀ u_{t+1}, then `finish(t, u_t)`. `sums` says whether u
+    /// holds something before the last time; otherwise it is overwritten there.
     pub(super) fn backwards<T: Real>(
         &self,
         layout: TimeMajor,
         parameters: &[T],
+        steps: Range<usize>,
         sums: bool,
         u: &mut [T],
         mut finish: impl FnMut(usize, &mut [T]),
     ) {
         let weight = self.recurrent_weight(parameters);
         let beta = if sums { T::ONE } else { T::ZERO };
-        for t in (0..self.steps).rev() {
+        for t in steps.rev() {
             let now = layout.step(t, self.units);
             let (u, behind) = u.split_at_mut(now.end);
             let u = &mut u[now];
@@ -105,42 +122,74 @@ impl Recurrent {
         }
     }
 
-    /// Ż_k ← V_xh x_t + V_hh h_{t−1} for all times of every tangent.
+    /// Ż_k ← V_xh x_t + V_hh h_{t−1} at the times `steps` of every tangent.
     pub(super) fn multiply_directions<T: Real>(
         &self,
         layout: TimeMajor,
         directions: Directions<'_, T>,
         state: &State<T>,
+        steps: Range<usize>,
         z: &mut [T],
     ) {
-        let (isa, last) = (Isa::current(), self.steps - 1);
-        let inputs = rows(state.array(INPUTS), self.inputs);
+        let isa = Isa::current();
         let primal = TimeMajor { count: 1, ..layout };
-        let before = primal.tangent(state.array(STATES), self.units, 0, 0..last);
+        let inputs = primal.tangent(state.array(INPUTS), self.inputs, 0, steps.clone());
+        let later = steps.start.max(1)..steps.end.max(1);
+        let before = later.start - 1..later.end - 1;
+        let before = primal.tangent(state.array(STATES), self.units, 0, before);
         for k in 0..layout.count {
             let v = directions.get(k);
-            let all = layout.tangent_mut(z, self.units, k, 0..self.steps);
+            let all = layout.tangent_mut(z, self.units, k, steps.clone());
             gemm(isa, T::ONE, inputs, self.input_weight(v).transposed(), T::ZERO, all);
-            let later = layout.tangent_mut(z, self.units, k, 1..self.steps);
+            let later = layout.tangent_mut(z, self.units, k, later.clone());
             gemm(isa, T::ONE, before, self.recurrent_weight(v).transposed(), T::ONE, later);
         }
     }
 
-    /// Gradient += Σ_t δ_t h_{t−1}ᵀ and Σ_t δ_t x_tᵀ, for tangent `k.0` of δ and `k.1` of h and x.
+    /// u_t ← β u_t + V_hhᵀ δ_{t+1} at the times `steps` of every tangent, but for the last time of
+    /// all: it does not depend on the tangents of later errors.
+    pub(super) fn pull_back_directions<T: Real>(
+        &self,
+        layout: TimeMajor,
+        directions: Directions<'_, T>,
+        delta: &[T],
+        steps: Range<usize>,
+        beta: T,
+        u: &mut [T],
+    ) {
+        let primal = TimeMajor { count: 1, ..layout };
+        let before = steps.start..steps.end.min(self.steps - 1);
+        if before.is_empty() {
+            return;
+        }
+        let later = primal.tangent(delta, self.units, 0, before.start + 1..before.end + 1);
+        for k in 0..layout.count {
+            let v = self.recurrent_weight(directions.get(k));
+            let before = layout.tangent_mut(u, self.units, k, before.clone());
+            gemm(Isa::current(), T::ONE, later, v, beta, before);
+        }
+    }
+
+    /// Gradient += Σ δ_t h_{t−1}ᵀ and Σ δ_t x_tᵀ over the times `steps`, for tangent `k` of δ and `j`
+    /// of h and x.
     pub(super) fn add_weight_gradients<T: Real>(
         &self,
+        steps: Range<usize>,
         (layout, delta, k): (TimeMajor, &[T], usize),
         (other, states, inputs, j): (TimeMajor, &[T], Option<&[T]>, usize),
         gradient: &mut [T],
     ) {
-        let (isa, last) = (Isa::current(), self.steps - 1);
-        let later = layout.tangent(delta, self.units, k, 1..self.steps).transposed();
-        let before = other.tangent(states, self.units, j, 0..last);
+        let isa = Isa::current();
+        let later = steps.start.max(1)..steps.end;
         let (recurrent, rest) = gradient.split_at_mut(self.recurrent_weights());
-        gemm(isa, T::ONE, later, before, T::ONE, rows_mut(recurrent, self.units));
+        if !later.is_empty() {
+            let before = other.tangent(states, self.units, j, later.start - 1..later.end - 1);
+            let later = layout.tangent(delta, self.units, k, later).transposed();
+            gemm(isa, T::ONE, later, before, T::ONE, rows_mut(recurrent, self.units));
+        }
         if let Some(inputs) = inputs {
-            let all = layout.tangent(delta, self.units, k, 0..self.steps).transposed();
-            let inputs = other.tangent(inputs, self.inputs, j, 0..self.steps);
+            let all = layout.tangent(delta, self.units, k, steps.clone()).transposed();
+            let inputs = other.tangent(inputs, self.inputs, j, steps);
             let input = rows_mut(&mut rest[..self.units * self.inputs], self.inputs);
             gemm(isa, T::ONE, all, inputs, T::ONE, input);
         }

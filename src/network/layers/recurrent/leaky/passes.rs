@@ -39,9 +39,13 @@ impl<T: Real> Layer<T> for LeakyRecurrent {
     }
 
     fn kept_features(&self) -> usize {
-        // x; h, v, φ' and δ; φ'' and c; s.
-        let arrays = 4 + if self.cell.curved() { 2 } else { 0 } + usize::from(self.filter != 0.0);
+        // x; h, φ' and δ; φ'' and c; s.
+        let arrays = 3 + if self.cell.curved() { 2 } else { 0 } + usize::from(self.filter != 0.0);
         self.cell.steps * (self.cell.inputs + arrays * self.cell.units)
+    }
+
+    fn widest_features(&self) -> usize {
+        Layer::<T>::widest_features(&self.cell)
     }
 
     fn multiplications(&self) -> usize {
@@ -59,20 +63,12 @@ impl<T: Real> Layer<T> for LeakyRecurrent {
         let (isa, cell) = (Isa::current(), &self.cell);
         let parameters = &*self.masked(parameters);
         let layout = cell.layout(input, 1);
-        let length = layout.rows() * cell.units;
+        let step = layout.step(0, cell.units).len();
+        let length = cell.steps * step;
         let mut inputs = state.take(INPUTS, layout.rows() * cell.inputs);
         layout.gather(cell.inputs, input, &mut inputs);
-        let mut v = state.take(VOLTAGES, length);
         let mut h = state.take(STATES, length);
-        let bias = if cell.bias { &parameters[cell.weights()..] } else { &[] };
-        if cell.bias {
-            v.chunks_exact_mut(cell.units).for_each(|v| v.copy_from_slice(bias));
-        }
-        let beta = if cell.bias { T::ONE } else { T::ZERO };
-        let weight = cell.input_weight(parameters).transposed();
-        let drive = rows_mut(&mut v, cell.units);
-        gemm(isa, T::ONE, rows(&inputs, cell.inputs), weight, beta, drive);
-
+        let mut v = state.take(VOLTAGES, step);
         let slopes = keep > Keep::Outputs;
         let mut first = slopes.then(|| state.take(FIRST, length));
         let second = keep == Keep::SecondOrder && cell.curved();
@@ -82,31 +78,41 @@ impl<T: Real> Layer<T> for LeakyRecurrent {
         let shifts = shifts.as_deref();
         let leaks = self.leaks::<T>();
         let weight = cell.recurrent_weight(parameters).transposed();
-        for t in 0..cell.steps {
-            let now = layout.step(t, cell.units);
-            let (v_before, v_now) = split_step(&mut v, now.clone());
-            let (h_before, h_now) = split_step(&mut h, now.clone());
-            if let Some(h_before) = h_before {
-                let (h, v) = (rows(h_before, cell.units), rows_mut(v_now, cell.units));
-                gemm(isa, T::ONE, h, weight, T::ONE, v);
+        let input_weight = cell.input_weight(parameters).transposed();
+        let bias = cell.bias.then(|| &parameters[cell.weights()..]);
+        let beta = if cell.bias { T::ONE } else { T::ZERO };
+        for steps in cell.segments::<T>(layout) {
+            let drive = &mut h[steps.start * step..steps.end * step];
+            if let Some(bias) = bias {
+                drive.chunks_exact_mut(cell.units).for_each(|u| u.copy_from_slice(bias));
             }
-            if !self.rate {
-                leaks.step(v_before, v_now);
-            }
-            h_now.copy_from_slice(v_now);
-            match &mut first {
-                None => activation::bias_activation(isa, cell.activation, shifts, h_now),
-                Some(first) => activation::bias_activation_derivatives(
-                    isa,
-                    cell.activation,
-                    shifts,
-                    h_now,
-                    &mut first[now.clone()],
-                    second.as_mut().map(|second| &mut second[now]),
-                ),
-            }
-            if self.rate {
-                leaks.step(h_before, h_now);
+            let x = layout.tangent(&inputs, cell.inputs, 0, steps.clone());
+            gemm(isa, T::ONE, x, input_weight, beta, rows_mut(drive, cell.units));
+            for t in steps {
+                let now = layout.step(t, cell.units);
+                let (h_before, h) = split_step(&mut h, now.clone());
+                if let Some(h_before) = h_before {
+                    let (before, h) = (rows(h_before, cell.units), rows_mut(h, cell.units));
+                    gemm(isa, T::ONE, before, weight, T::ONE, h);
+                }
+                if leaks.any && !self.rate {
+                    leaks.step((t > 0).then_some(&v), h);
+                    v.copy_from_slice(h);
+                }
+                match &mut first {
+                    None => activation::bias_activation(isa, cell.activation, shifts, h),
+                    Some(first) => activation::bias_activation_derivatives(
+                        isa,
+                        cell.activation,
+                        shifts,
+                        h,
+                        &mut first[now.clone()],
+                        second.as_mut().map(|second| &mut second[now]),
+                    ),
+                }
+                if self.rate {
+                    leaks.step(h_before, h);
+                }
             }
         }
         if self.filter == 0.0 {
@@ -140,63 +146,79 @@ impl<T: Real> Layer<T> for LeakyRecurrent {
         let length = layout.rows() * cell.units;
         let mut z = tangents.take(CURVED, length);
         let mut y = tangents.take(STATE_TANGENTS, length);
-        match directions {
-            Some(directions) => cell.multiply_directions(layout, directions, pass.state, &mut z),
-            None => z.fill(T::ZERO),
-        }
+        let mut inputs = Vec::new();
         if let Some(input_tangent) = pass.input_tangent {
-            let mut inputs = tangents.take(INPUT_TANGENTS, layout.rows() * cell.inputs);
+            inputs = tangents.take(INPUT_TANGENTS, layout.rows() * cell.inputs);
             layout.gather(cell.inputs, input_tangent, &mut inputs);
-            let weight = cell.input_weight(parameters).transposed();
-            let x = rows(&inputs, cell.inputs);
-            gemm(isa, T::ONE, x, weight, T::ONE, rows_mut(&mut z, cell.units));
-            tangents.put_back(INPUT_TANGENTS, inputs);
         }
         let mut bias_tangents = tangents.take(BIAS_TANGENTS, pass.count * cell.units);
-        if let Some(directions) = directions.filter(|_| cell.bias) {
+        let bias = directions.filter(|_| cell.bias).map(|directions| {
             for (k, bias) in bias_tangents.chunks_exact_mut(cell.units).enumerate() {
                 bias.copy_from_slice(&directions.get(k)[cell.weights()..]);
             }
-            for z in z.chunks_exact_mut(bias_tangents.len()) {
-                z.iter_mut().zip(&bias_tangents).for_each(|(z, &bias)| *z += bias);
-            }
-        }
-        tangents.put_back(BIAS_TANGENTS, bias_tangents);
+            &*bias_tangents
+        });
 
         let first = pass.state.array(FIRST);
         let curvature = pass.errors.filter(|_| cell.curved()).map(|errors| errors.array(CURVATURE));
         let leaks = self.leaks::<T>();
+        // The tangent of the bias goes through the leak of voltages.
+        let leaking = leaks.any && !self.rate;
+        let (early_bias, late_bias) = if leaking { (bias, None) } else { (None, bias) };
         let step = layout.step(0, cell.units).len();
         let mut carry = tangents.take(CARRY, step);
-        carry.fill(T::ZERO);
-        let mut before = 0..0;
         let weight = cell.recurrent_weight(parameters).transposed();
-        for t in 0..cell.steps {
-            let (here, now) = (primal.step(t, cell.units), layout.step(t, cell.units));
-            let z = &mut z[now.clone()];
-            if t > 0 {
-                let (y, z) = (rows(&y[before], cell.units), rows_mut(z, cell.units));
-                gemm(isa, T::ONE, y, weight, T::ONE, z);
+        let input_weight = cell.input_weight(parameters).transposed();
+        for steps in cell.segments::<T>(layout) {
+            let segment = steps.start * step..steps.end * step;
+            match directions {
+                Some(v) => {
+                    cell.multiply_directions(layout, v, pass.state, steps.clone(), &mut z);
+                }
+                None => z[segment.clone()].fill(T::ZERO),
             }
-            if !self.rate {
-                leaks.step(Some(&carry), z);
-                carry.copy_from_slice(z);
+            let z_now = &mut z[segment];
+            if pass.input_tangent.is_some() {
+                let all = layout.step(steps.start, cell.inputs).start
+                    ..layout.step(steps.end, cell.inputs).start;
+                let x = rows(&inputs[all], cell.inputs);
+                gemm(isa, T::ONE, x, input_weight, T::ONE, rows_mut(z_now, cell.units));
             }
-            activation::tangent_epilogue(
-                isa,
-                cell.units,
-                layout.count,
-                None,
-                Some(&first[here.clone()]),
-                curvature.map(|curvature| &curvature[here]),
-                z,
-                &mut y[now.clone()],
-            );
-            if self.rate {
-                let (y_before, y) = split_step(&mut y, now.clone());
-                leaks.step(y_before, y);
+            if let Some(bias) = early_bias {
+                for z in z_now.chunks_exact_mut(bias.len()) {
+                    z.iter_mut().zip(bias).for_each(|(z, &bias)| *z += bias);
+                }
             }
-            before = now;
+            for t in steps {
+                let (here, now) = (primal.step(t, cell.units), layout.step(t, cell.units));
+                let z = &mut z[now.clone()];
+                let (y_before, y) = split_step(&mut y, now);
+                if let Some(y_before) = y_before {
+                    let (y, z) = (rows(y_before, cell.units), rows_mut(z, cell.units));
+                    gemm(isa, T::ONE, y, weight, T::ONE, z);
+                }
+                if leaking {
+                    leaks.step((t > 0).then_some(&carry), z);
+                    carry.copy_from_slice(z);
+                }
+                activation::tangent_epilogue(
+                    isa,
+                    cell.units,
+                    layout.count,
+                    late_bias,
+                    Some(&first[here.clone()]),
+                    curvature.map(|curvature| &curvature[here]),
+                    z,
+                    y,
+                );
+                if self.rate {
+                    leaks.step(y_before, y);
+                }
+            }
+        }
+        tangents.put_back(BIAS_TANGENTS, bias_tangents);
+        if pass.input_tangent.is_some() {
+            tangents.put_back(INPUT_TANGENTS, inputs);
         }
         if self.filter == 0.0 {
             cell.read_output(layout, &y, output_tangent);
@@ -230,34 +252,42 @@ impl<T: Real> Layer<T> for LeakyRecurrent {
             Some(errors) => errors.take(DELTA, length),
             None => scratch.take(ERROR_TANGENTS, length),
         };
-        self.errors_of_rates(layout, output_error, &mut u);
+        let sums = self.errors_of_rates(layout, output_error, &mut u);
         let mut curvature = kept.as_mut().filter(|_| cell.curved()).map(|errors| {
             let mut curvature = errors.take(CURVATURE, length);
             curvature.copy_from_slice(pass.state.array(SECOND));
             curvature
         });
         let first = pass.state.array(FIRST);
+        let (states, inputs) = (pass.state.array(STATES), pass.state.array(INPUTS));
         let mut carry = scratch.take(CARRY, layout.step(0, cell.units).len());
-        self.backwards(layout, parameters, &mut u, &mut carry, |t, u| {
-            let now = primal.step(t, cell.units);
-            match &mut curvature {
-                Some(second) => {
-                    let second = Some(&mut second[now.clone()]);
-                    activation::adjoint_epilogue(isa, &first[now], second, u);
+        carry.fill(T::ZERO);
+        let mut gradient = gradient;
+        for steps in cell.segments::<T>(layout).into_iter().rev() {
+            let range = steps.clone();
+            self.backwards(layout, parameters, range, sums, &mut u, &mut carry, |t, u| {
+                let now = primal.step(t, cell.units);
+                match &mut curvature {
+                    Some(second) => {
+                        let second = Some(&mut second[now.clone()]);
+                        activation::adjoint_epilogue(isa, &first[now], second, u);
+                    }
+                    None => activation::scale_rows(isa, cell.units, layout.count, &first[now], u),
                 }
-                None => activation::scale_rows(isa, cell.units, layout.count, &first[now], u),
+            });
+            if let Some(gradients) = &mut gradient {
+                for k in 0..layout.count {
+                    self.add_masked(gradients.get_mut(k), |gradient| {
+                        let with = (primal, states, Some(inputs), 0);
+                        let steps = steps.clone();
+                        cell.add_weight_gradients(steps, (layout, &u, k), with, gradient);
+                    });
+                }
             }
-        });
+        }
         scratch.put_back(CARRY, carry);
-        if let Some(mut gradients) = gradient {
-            let (states, inputs) = (pass.state.array(STATES), pass.state.array(INPUTS));
-            for k in 0..layout.count {
-                self.add_masked(gradients.get_mut(k), |gradient| {
-                    let with = (primal, states, Some(inputs), 0);
-                    cell.add_weight_gradients((layout, &u, k), with, gradient);
-                });
-            }
-            cell.add_bias_gradients(layout, &u, &mut gradients, scratch);
+        if let Some(gradients) = &mut gradient {
+            cell.add_bias_gradients(layout, &u, gradients, scratch);
         }
         if let Some(input_error) = input_error {
             cell.pull_back_to_input(layout, parameters, &u, None, input_error, scratch);
@@ -283,7 +313,6 @@ impl<T: Real> Layer<T> for LeakyRecurrent {
     ) {
         let Some(errors) = pass.errors else { return };
         let (isa, cell) = (Isa::current(), &self.cell);
-        let last = cell.steps - 1;
         let parameters = &*self.masked(pass.parameters);
         let masked = self.masked_directions(pass.directions);
         let directions = match &masked {
@@ -294,34 +323,38 @@ impl<T: Real> Layer<T> for LeakyRecurrent {
         let primal = TimeMajor { count: 1, ..layout };
         let delta = errors.array(DELTA);
         let mut u = tangents.take(ERROR_TANGENTS, layout.rows() * cell.units);
-        self.errors_of_rates(layout, output_error, &mut u);
-        if let Some(directions) = directions {
-            // V_Wᵀ d_{t+1}, which does not depend on the tangents of later errors.
-            let later = primal.tangent(delta, cell.units, 0, 1..cell.steps);
+        let sums = self.errors_of_rates(layout, output_error, &mut u);
+        let beta = if sums { T::ONE } else { T::ZERO };
+        let first = pass.state.array(FIRST);
+        let (states, inputs) = (pass.state.array(STATES), pass.state.array(INPUTS));
+        let mut carry = tangents.take(CARRY, layout.step(0, cell.units).len());
+        carry.fill(T::ZERO);
+        let curved = cell.curved().then(|| tangents.array(CURVED));
+        let state_tangents = tangents.array(STATE_TANGENTS);
+        let input_tangents = pass.input_tangent.map(|_| tangents.array(INPUT_TANGENTS));
+        for steps in cell.segments::<T>(layout).into_iter().rev() {
+            if let Some(v) = directions {
+                cell.pull_back_directions(layout, v, delta, steps.clone(), beta, &mut u);
+            }
+            let (range, sums) = (steps.clone(), sums || directions.is_some());
+            self.backwards(layout, parameters, range, sums, &mut u, &mut carry, |t, u| {
+                let first = Some(&first[primal.step(t, cell.units)]);
+                let curved = curved.map(|curved| &curved[layout.step(t, cell.units)]);
+                let (columns, count) = (cell.units, layout.count);
+                activation::adjoint_tangent_epilogue(isa, columns, count, first, curved, u);
+            });
             for k in 0..layout.count {
-                let v = cell.recurrent_weight(directions.get(k));
-                let before = layout.tangent_mut(&mut u, cell.units, k, 0..last);
-                gemm(isa, T::ONE, later, v, T::ONE, before);
+                self.add_masked(gradient.get_mut(k), |gradient| {
+                    let with = (primal, states, Some(inputs), 0);
+                    let range = steps.clone();
+                    cell.add_weight_gradients(range, (layout, &u, k), with, gradient);
+                    let with = (layout, state_tangents, input_tangents, k);
+                    let range = steps.clone();
+                    cell.add_weight_gradients(range, (primal, delta, 0), with, gradient);
+                });
             }
         }
-        let first = pass.state.array(FIRST);
-        let mut carry = tangents.take(CARRY, layout.step(0, cell.units).len());
-        let curved = cell.curved().then(|| tangents.array(CURVED));
-        self.backwards(layout, parameters, &mut u, &mut carry, |t, u| {
-            let first = Some(&first[primal.step(t, cell.units)]);
-            let curved = curved.map(|curved| &curved[layout.step(t, cell.units)]);
-            activation::adjoint_tangent_epilogue(isa, cell.units, layout.count, first, curved, u);
-        });
         tangents.put_back(CARRY, carry);
-        for k in 0..layout.count {
-            self.add_masked(gradient.get_mut(k), |gradient| {
-                let with = (primal, pass.state.array(STATES), Some(pass.state.array(INPUTS)), 0);
-                cell.add_weight_gradients((layout, &u, k), with, gradient);
-                let inputs = pass.input_tangent.map(|_| tangents.array(INPUT_TANGENTS));
-                let with = (layout, tangents.array(STATE_TANGENTS), inputs, k);
-                cell.add_weight_gradients((primal, delta, 0), with, gradient);
-            });
-        }
         cell.add_bias_gradients(layout, &u, &mut gradient, tangents);
         if let Some(input_error) = input_error {
             let directions = directions.map(|directions| (directions, delta));

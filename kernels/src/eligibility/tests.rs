@@ -1,0 +1,105 @@
+use super::*;
+
+fn values<T: Real>(seed: usize, n: usize) -> Vec<T> {
+    (0..n).map(|i| T::from_f64(((i * 7 + seed * 13) as f64 * 0.61).sin())).collect()
+}
+
+/// The equations in `f64`, one synapse after the other.
+struct Plain {
+    traces: Vec<f64>,
+    filtered: Vec<f64>,
+    sums: Vec<f64>,
+}
+
+const KAPPA: f64 = 0.75;
+
+fn every_path<T: Real>() {
+    let bound = 16.0 * T::EPSILON.to_f64();
+    let near = |what: &str, got: &[T], want: &[f64]| {
+        for (i, (got, want)) in got.iter().zip(want).enumerate() {
+            let error = (got.to_f64() - want).abs();
+            assert!(error <= bound, "{what}, {i}: {got} against {want}");
+        }
+    };
+    let (units, samples) = (3, 2);
+    for isa in Isa::available() {
+        for width in [1, 2, 3, 7, 8, 9, 16, 31, 32, 33, 63, 64, 65, 70] {
+            let rows = units * samples;
+            let keep = values::<T>(1, units);
+            let [gains, factors, filter_gains] = [2, 3, 4].map(|seed| values::<T>(seed, rows));
+            let inputs = values::<T>(5, samples * width);
+            let [traces, filtered] = [6, 7].map(|seed| values::<T>(seed, rows * width));
+            let sums = values::<T>(8, units * width);
+            for (filter, learn) in [(false, false), (false, true), (true, false), (true, true)] {
+                let wide = |x: &[T]| x.iter().map(|x| x.to_f64()).collect::<Vec<f64>>();
+                let mut want =
+                    Plain { traces: wide(&traces), filtered: wide(&filtered), sums: wide(&sums) };
+                for row in 0..rows {
+                    let (p, b) = (row / samples, row % samples);
+                    for q in 0..width {
+                        let i = row * width + q;
+                        let z = inputs[b * width + q].to_f64();
+                        let e = keep[p].to_f64() * want.traces[i] + gains[row].to_f64() * z;
+                        want.traces[i] = e;
+                        if filter {
+                            let gained = filter_gains[row].to_f64() * e;
+                            want.filtered[i] = KAPPA * want.filtered[i] + gained;
+                        }
+                        let e = if filter { want.filtered[i] } else { e };
+                        if learn {
+                            want.sums[p * width + q] += factors[row].to_f64() * e;
+                        }
+                    }
+                }
+                let (mut e, mut f, mut g) = (traces.clone(), filtered.clone(), sums.clone());
+                let keep_filter = T::from_f64(KAPPA);
+                let gains_of_filter = &filter_gains;
+                update_traces(
+                    isa,
+                    &keep,
+                    &gains,
+                    &inputs,
+                    &mut e,
+                    filter.then_some(Filter {
+                        keep: keep_filter,
+                        gains: gains_of_filter,
+                        traces: &mut f,
+                    }),
+                    learn.then_some(Learning { factors: &factors, sums: &mut g }),
+                );
+                let what = format!("{isa}, {}, width {width}, {filter}, {learn}", T::NAME);
+                near(&what, &e, &want.traces);
+                near(&what, &f, &want.filtered);
+                near(&what, &g, &want.sums);
+            }
+        }
+    }
+}
+
+#[test]
+fn traces_and_their_gradient_on_every_path() {
+    every_path::<f32>();
+    every_path::<f64>();
+}
+
+#[test]
+fn factors_of_one_and_zero_leave_traces_as_they_were() {
+    for isa in Isa::available() {
+        let traces = values::<f64>(1, 2 * 37);
+        let (mut same, mut sums) = (traces.clone(), vec![0.0; 37]);
+        let learning = Learning { factors: &[1.0, 0.5], sums: &mut sums };
+        let inputs = values(2, 2 * 37);
+        update_traces(isa, &[1.0], &[0.0; 2], &inputs, &mut same, None, Some(learning));
+        assert_eq!(same, traces, "{isa}");
+        for q in 0..37 {
+            let want = traces[q] + 0.5 * traces[37 + q];
+            assert!((sums[q] - want).abs() <= 2.0 * f64::EPSILON, "{isa}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "traces")]
+fn lengths_that_do_not_agree_are_refused() {
+    update_traces(Isa::SCALAR, &[1.0], &[0.0; 2], &[1.0; 4], &mut [0.0; 3], None, None);
+}
