@@ -48,7 +48,7 @@ pub fn prepare<T: Real>(name: &str) -> Option<Box<dyn Work>> {
 }
 
 /// The class of the largest of `classes` values of stream 2, for each sample.
-fn labels(batch: usize, classes: usize) -> Vec<usize> {
+pub fn labels(batch: usize, classes: usize) -> Vec<usize> {
     let scores = uniform::<f64>(2, batch * classes);
     let largest =
         |row: &[f64]| (1..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best });

@@ -6,7 +6,8 @@ use hesse::krylov::LinearOperator;
 use hesse::network::{Activation, Hessian, Objective};
 use hesse_cli::inputs::uniform;
 
-use super::{Work, labels};
+use super::Work;
+use super::networks::labels;
 
 /// The network of `works.py`: h_t = tanh(W h_{t−1} + U x_t), y = O h_T + c.
 struct Rnn {
