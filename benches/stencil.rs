@@ -1,7 +1,8 @@
 //! Products with the Laplacian of a ball of 229,423 voxels, beside CSR and a copy.
 //!
 //! Every product reads x and writes y; a copy of the same arrays moves the same bytes, so that its
-//! throughput is the roofline. Answers are compared before anything is timed.
+//! throughput is the roofline. Of 16 and 32 columns y is written past the caches, which a copy by
+//! `memcpy` need not do: there the copy reads y as well. Answers are compared before anything is timed.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -27,7 +28,7 @@ fn benches(c: &mut Criterion) {
     assert_eq!(n, 229_423);
     let csr = laplacian.to_csr();
     eprintln!("{} runs", laplacian.runs());
-    for columns in [1, 8, 32] {
+    for columns in [1, 8, 16, 32] {
         let x: Vec<f64> = (0..n * columns).map(|i| (i % 977) as f64 / 977.0).collect();
         let (mut y, mut z) = (vec![0.5; n * columns], vec![0.5; n * columns]);
         laplacian.try_apply_rows(columns, &x, &mut y).expect("shapes");

@@ -722,7 +722,7 @@ def scipy_laplacian(columns):
     return lambda: laplacian @ x, lambda y: y.reshape(n, columns)[::1000].ravel()
 
 
-for columns in (1, 32):
+for columns in (1, 8, 16, 32):
     work(f"laplacian_ball_{columns}", "f64", 1e-13, scipy=lambda columns=columns: scipy_laplacian(columns))
 
 

@@ -32,7 +32,9 @@ use crate::{Isa, Real};
 ///
 /// `x` holds all points, `y` consecutive ones from `first` on, those of `runs` among them; elements of
 /// `y` that are in no run are left alone. 11 flops an element; moves x once and y once where the
-/// neighbours stay in a cache, and 80 bytes a run: bandwidth-bound. Error: at most 7 u Σ|xⱼ − xᵢ| an
+/// neighbours stay in a cache, and 80 bytes a run. Where x has several columns and at least 24 MiB, y
+/// is written past the caches. Bound by what the caches move: each line of x comes into the first one
+/// up to five times, as itself and as the neighbours of other lines. Error: at most 7 u Σ|xⱼ − xᵢ| an
 /// element, u the rounding unit of `T`.
 ///
 /// # Panics
