@@ -58,6 +58,7 @@ mod observed;
 mod preconditioner;
 mod product_laplacian;
 mod regional_matrix;
+mod smoother;
 mod smoothing_operator;
 mod spline_regression;
 mod voxel_laplacian;
