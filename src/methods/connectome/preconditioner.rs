@@ -42,10 +42,11 @@ pub enum Preconditioner {
         /// ρ.
         rho: Option<f64>,
     },
-    /// The lowest modes of both Laplacians by Lanczos, and three steps of Chebyshev's iteration on
-    /// the penalty's Hessian λ'S², restricted to the entries that are not held, for everything else (for
-    /// other operators than Laplacians of voxels the inverse of its mean diagonal). 4 n_x n_y k flops and two products with λ'S² an application; the
-    /// flops in single precision beyond 1,000 voxels a side.
+    /// The lowest modes of both Laplacians by Lanczos, and three steps of Chebyshev's iteration on the
+    /// penalty's Hessian λ'S², restricted to the entries that are not held, for everything else (for
+    /// other operators than Laplacians of voxels the inverse of its mean diagonal). 4 n_x n_y k flops
+    /// and two products with λ'S² an application; the flops in single precision beyond 1,000 voxels a
+    /// side.
     LowModes {
         /// Modes a side (fewer where there are not as many voxels).
         modes: usize,
