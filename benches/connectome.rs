@@ -1,13 +1,15 @@
 //! The toy to its certificate, by an exact factor and by cosines alone (SciPy's L-BFGS-B needs 37 s for
-//! 2.546058, one thread; `tools/peers/compare.py toy1d_minimum_200` runs both sides), and the gradient over factors beside the products of matrices that it consists of.
+//! 2.546058, one thread; `tools/peers/compare.py toy1d_minimum_200` runs both sides); a slab in three
+//! dimensions to a proven gap, beside the same by residuals; and the gradient over factors beside the
+//! products of matrices that it consists of.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use hesse::connectome::{
-    FactorObjective, Observed, PenaltyForm, Preconditioner, SmoothingOperator, SplineRegression,
-    Status, TracingData,
+    FactorObjective, Observed, PenaltyForm, Preconditioner, SmoothingOperator, Solver,
+    SplineRegression, Status, TracingData,
 };
 use hesse::faer::Mat;
 use hesse::random::Stream;
@@ -39,6 +41,52 @@ fn toy(c: &mut Criterion) {
         eprintln!("{name}: {steps} iterations, {rounds} rounds, KKT {:e}", fit.kkt_relative);
         group.bench_function(name, |b| b.iter(|| run(preconditioner)));
     }
+    group.finish();
+}
+
+/// 1,100 voxels a side in a slab five voxels thick, 12 injections, most of them seen in part.
+fn slab(c: &mut Criterion) {
+    let edges = [5, 10, 22];
+    let l = SmoothingOperator::of_box(&edges).expect("a box");
+    let n: usize = edges.iter().product();
+    let place = |i: usize| [i / 220, i / 22 % 10, i % 22].map(|x| x as f64);
+    let square = |a: [f64; 3], b: [f64; 3]| -> f64 {
+        a.iter().zip(&b).map(|(a, b)| (a - b) * (a - b)).sum()
+    };
+    let x = Mat::from_fn(n, 12, |s, e| {
+        (1.0 - square(place(s), place((331 * e + 97) % n)) / 9.0).clamp(0.0, 0.9)
+    });
+    let mut noise = vec![0.0; n * 12];
+    Stream::new(1, "noise").normals(0, &mut noise);
+    let y = Mat::from_fn(n, 12, |t, e| {
+        let signal = 0.8 * (-square(place(t), place((331 * e + 97) % n)) / 40.0).exp();
+        (signal + 0.05 * noise[t + e * n]).max(0.0)
+    });
+    let data = TracingData::builder()
+        .injections_dense(x.as_ref())
+        .projections(y.as_ref())
+        .build()
+        .expect("data");
+    let new = || {
+        SplineRegression::new()
+            .lambda(1e3)
+            .preconditioner(Preconditioner::LowModes { modes: 150, rho: None })
+    };
+    let mut group = c.benchmark_group("connectome/full/1100x1100");
+    group.sample_size(10).measurement_time(Duration::from_secs(20));
+    let fit = new().tol_gap(1e-4).fit(&data, &l, &l).expect("a fit");
+    assert!(fit.status == Status::Converged && fit.gap <= 1e-4);
+    eprintln!("gap: {} iterations, {} rounds, {:e}", fit.iterations, fit.rounds, fit.gap);
+    group.bench_function("gap 1e-4", |b| b.iter(|| new().tol_gap(1e-4).fit(&data, &l, &l)));
+    let by_residual = || new().solver(Solver::ActiveSetPcg { tolerance: Some(1e-4) }).tol_kkt(1.0);
+    let other = by_residual().fit(&data, &l, &l).expect("a fit");
+    eprintln!(
+        "residual: {} iterations, {} rounds, {:e} from there",
+        other.iterations,
+        other.rounds,
+        (fit.objective - other.objective) / other.objective
+    );
+    group.bench_function("residual 1e-4", |b| b.iter(|| by_residual().fit(&data, &l, &l)));
     group.finish();
 }
 
@@ -96,5 +144,5 @@ fn factors(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(connectome, toy, factors);
+criterion_group!(connectome, toy, slab, factors);
 criterion_main!(connectome);

@@ -31,16 +31,21 @@ const MURTY: usize = 50;
 const LOOSE: f64 = 1e-5;
 const TIGHTEN: f64 = 1e-3;
 
-/// The first and the smallest relative decrease of the objective by a step that ends a round, in units
-/// of the gap to be reached, and the factor from round to round.
+/// The first relative decrease of the objective by a step that ends a round, in units of the gap to be
+/// reached, and the factor from round to round.
 const FIRST_DECREASE: f64 = 10.0;
-const LEAST_DECREASE: f64 = 0.01;
-const LESS: f64 = 0.3;
+const LESS: f64 = 0.5;
 
 /// The relative gap at which the search ends.
 pub(super) struct Goal {
     pub gap: f64,
     pub bound: DualityGap,
+}
+
+/// The decrease that ends the next round; 0 where it would be rounding.
+fn less(decrease: f64) -> f64 {
+    let less = LESS * decrease;
+    if less > f64::EPSILON { less } else { 0.0 }
 }
 
 /// Why the search paused.
@@ -234,9 +239,10 @@ impl<'a> ActiveSet<'a> {
         entries::square(&state.r).sqrt()
     }
 
-    /// z ← M⁻¹ r on the free entries, in `s`.
+    /// z ← M⁻¹ r on the free entries, in `s`; `q` is overwritten.
     fn precondition(&mut self) {
-        self.inverse.apply(&self.state.r, &mut self.s);
+        let State { r, active, .. } = &self.state;
+        self.inverse.apply(&self.objective, active, r, &mut self.s, &mut self.q);
         self.state.active.project(&mut self.s);
     }
 
@@ -357,15 +363,11 @@ impl<'a> ActiveSet<'a> {
                 state.descending = true;
                 entries::clip(&mut state.x);
             }
-            if let Some(goal) = &self.goal {
-                let least = (LEAST_DECREASE * goal.gap).min(state.decrease);
-                state.decrease = (LESS * state.decrease).max(least);
-            }
+            state.decrease = less(state.decrease);
             return None;
         }
         if state.decrease > 0.0 && !state.stagnated {
-            let less = LESS * state.decrease;
-            state.decrease = if less > f64::EPSILON { less } else { 0.0 };
+            state.decrease = less(state.decrease);
             return None;
         }
         if state.tolerance <= self.tolerance {

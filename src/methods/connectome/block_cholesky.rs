@@ -6,9 +6,7 @@
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
-use faer::linalg::triangular_solve::{
-    solve_lower_triangular_in_place, solve_upper_triangular_in_place,
-};
+use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{MatMut, MatRef, Par, Spec};
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
 use hesse_kernels::level1;
@@ -31,6 +29,9 @@ pub(super) struct BlockCholesky {
     sources: usize,
     /// Blocks under the diagonal in a column of blocks.
     band: usize,
+    /// Elements under the diagonal in a column: the outermost block of L_y² ⊗ I is diagonal, so that of
+    /// L is upper triangular.
+    reach: usize,
     /// One column of blocks after the other, each (band + 1) n_x × n_x, column-major.
     panels: Vec<f64>,
 }
@@ -55,7 +56,9 @@ impl BlockCholesky {
     pub fn new(objective: &SplineObjective<'_>) -> Result<Self> {
         let (data, lx, ly) = (objective.data, objective.lx, objective.ly);
         let (targets, sources) = (data.targets(), data.sources());
-        let band = half_band(ly).min(targets - 1);
+        let half = half_band(ly);
+        let band = half.min(targets - 1);
+        let triangular = band == half && band > 1;
         let height = (band + 1) * sources;
         let panel = height * sources;
         let mut panels = entries::zeros("factor of the Hessian", targets * panel)?;
@@ -104,14 +107,18 @@ impl BlockCholesky {
             let isa = Isa::current();
             parallel::for_each_piece(own, COLUMNS * height, |task, own| {
                 let columns = own.len() / height;
+                // Rows above the first of these columns are not read again.
+                let top = task * COLUMNS;
                 for distance in 1..=band.min(t) {
                     let other = &before[(t - distance) * panel..][..panel];
-                    let below = (band + 1 - distance) * sources;
-                    let left =
-                        MatrixRef::new(&other[distance * sources..], below, sources, 1, height);
-                    let first = distance * sources + task * COLUMNS;
-                    let right = MatrixRef::new(&other[first..], columns, sources, 1, height);
-                    let out = MatrixMut::new(own, below, columns, 1, height);
+                    let below = (band + 1 - distance) * sources - top;
+                    // Row i of the outermost block begins at column i.
+                    let skip = if triangular && distance == band { top } else { 0 };
+                    let other = &other[skip * height + distance * sources + top..];
+                    let inner = sources - skip;
+                    let left = MatrixRef::new(other, below, inner, 1, height);
+                    let right = MatrixRef::new(other, columns, inner, 1, height);
+                    let out = MatrixMut::new(&mut own[top..], below, columns, 1, height);
                     gemm(isa, -1.0, left, right.transposed(), 1.0, out);
                 }
             });
@@ -121,49 +128,20 @@ impl BlockCholesky {
                 return Err(not_positive_definite());
             }
         }
-        Ok(Self { targets, sources, band, panels })
+        let reach = if triangular { band * sources } else { height };
+        Ok(Self { targets, sources, band, reach, panels })
     }
 
-    /// X ← (½H)⁻¹ X for columns with the sources of one target next to each other.
-    pub fn solve(&self, x: &mut [f64]) {
+    /// X ← L⁻¹ X for columns with the sources of one target next to each other, all of them 0 before
+    /// target `first`.
+    pub fn forward(&self, first: usize, x: &mut [f64]) {
         let (targets, sources, n) = (self.targets, self.sources, self.targets * self.sources);
-        let (columns, height) = (x.len() / n, (self.band + 1) * sources);
-        if columns == 1 {
-            return self.solve_one(x);
-        }
+        let (columns, height) = (x.len() / n, (self.band + 1) * self.sources);
         let isa = Isa::current();
-        let panel = |t: usize| &self.panels[t * height * sources..][..height * sources];
-        // Blocks beyond the last target are zero, and not there in x.
-        let below = |t: usize| self.band.min(targets - 1 - t) * sources;
-        for t in 0..targets {
-            let own = panel(t);
-            {
-                let block = MatMut::from_column_major_slice_with_stride_mut(
-                    &mut x[t * sources..],
-                    sources,
-                    columns,
-                    n,
-                );
-                let l = MatRef::from_column_major_slice_with_stride(own, sources, sources, height);
-                solve_lower_triangular_in_place(l, block, Par::Seq);
-            }
-            if below(t) > 0 {
-                let solved = copy(&x[t * sources..], sources, columns, n);
-                let l = MatrixRef::new(&own[sources..], below(t), sources, 1, height);
-                let z = MatrixRef::column_major(&solved, sources, columns);
-                let out = MatrixMut::new(&mut x[(t + 1) * sources..], below(t), columns, 1, n);
-                gemm(isa, -1.0, l, z, 1.0, out);
-            }
-        }
-        for t in (0..targets).rev() {
-            let own = panel(t);
-            if below(t) > 0 {
-                let solved = copy(&x[(t + 1) * sources..], below(t), columns, n);
-                let l = MatrixRef::new(&own[sources..], below(t), sources, 1, height);
-                let z = MatrixRef::column_major(&solved, below(t), columns);
-                let out = MatrixMut::new(&mut x[t * sources..], sources, columns, 1, n);
-                gemm(isa, -1.0, l.transposed(), z, 1.0, out);
-            }
+        for t in first..targets {
+            let own = &self.panels[t * height * sources..][..height * sources];
+            // Blocks beyond the last target are zero, and not there in x.
+            let below = self.band.min(targets - 1 - t) * sources;
             let block = MatMut::from_column_major_slice_with_stride_mut(
                 &mut x[t * sources..],
                 sources,
@@ -171,31 +149,44 @@ impl BlockCholesky {
                 n,
             );
             let l = MatRef::from_column_major_slice_with_stride(own, sources, sources, height);
-            solve_upper_triangular_in_place(l.transpose(), block, Par::Seq);
+            solve_lower_triangular_in_place(l, block, Par::Seq);
+            if below > 0 {
+                let solved = copy(&x[t * sources..], sources, columns, n);
+                let l = MatrixRef::new(&own[sources..], below, sources, 1, height);
+                let z = MatrixRef::column_major(&solved, sources, columns);
+                let out = MatrixMut::new(&mut x[(t + 1) * sources..], below, columns, 1, n);
+                gemm(isa, -1.0, l, z, 1.0, out);
+            }
         }
     }
-}
 
-impl BlockCholesky {
-    /// One column, of which each element meets one column of L: 4 n (band + 1) n_x flops, the factor
-    /// read twice.
-    fn solve_one(&self, x: &mut [f64]) {
-        let isa = Isa::current();
+    /// The pivot of column i of L, and what is below.
+    fn column(&self, i: usize) -> (f64, &[f64]) {
         let (sources, height) = (self.sources, (self.band + 1) * self.sources);
-        let column = |i: usize| {
-            let (t, s) = (i / sources, i % sources);
-            let rows = (self.band.min(self.targets - 1 - t) + 1) * sources;
-            let start = t * height * sources + s * height;
-            (self.panels[start + s], &self.panels[start + s + 1..start + rows])
-        };
+        let (t, s) = (i / sources, i % sources);
+        let rows = (self.band.min(self.targets - 1 - t) + 1) * sources;
+        let start = t * height * sources + s * height;
+        let below = (rows - s - 1).min(self.reach);
+        (self.panels[start + s], &self.panels[start + s + 1..][..below])
+    }
+
+    /// x ← L⁻¹ x for one column, of which each element meets one column of L: 2 n (band + 1) n_x flops,
+    /// the factor read once.
+    pub fn forward_one(&self, x: &mut [f64]) {
+        let isa = Isa::current();
         for i in 0..x.len() {
-            let (pivot, below) = column(i);
+            let (pivot, below) = self.column(i);
             x[i] /= pivot;
             let factor = -x[i];
             level1::axpy(isa, factor, below, &mut x[i + 1..][..below.len()]);
         }
+    }
+
+    /// x ← L⁻ᵀ x, at the same cost.
+    pub fn backward_one(&self, x: &mut [f64]) {
+        let isa = Isa::current();
         for i in (0..x.len()).rev() {
-            let (pivot, below) = column(i);
+            let (pivot, below) = self.column(i);
             x[i] = (x[i] - level1::dot(isa, below, &x[i + 1..][..below.len()])) / pivot;
         }
     }

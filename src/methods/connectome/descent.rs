@@ -49,7 +49,7 @@ pub(super) fn step(
         if !preconditioned {
             entries::axpby(-1.0, q, 0.0, p);
         } else {
-            inverse.apply(r, p);
+            inverse.apply(objective, &active, r, p, s);
         }
         active.project(p);
         let slope = -entries::dot(p, q);

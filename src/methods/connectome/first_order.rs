@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::entries;
 use super::fitted::{Connectome, Status, TracePoint};
 use super::objective::SplineObjective;
-use super::spline_regression::{Callback, Counters, FitProgress, Solver, finish};
+use super::solver::{Callback, Counters, FitProgress, Solver, finish};
 use crate::optimize::{
     AcceleratedProjectedGradient, Bounds, Lbfgsb, MinimizeProgress, MinimizeStatus, SmoothObjective,
 };

@@ -17,7 +17,8 @@ use super::fitted::{Connectome, Status, TracePoint, Weights};
 use super::greedy_low_rank::GreedyLowRank;
 use super::objective::check_operators;
 use super::smoothing_operator::SmoothingOperator;
-use super::spline_regression::{FitProgress, Strength};
+use super::solver::FitProgress;
+use super::spline_regression::Strength;
 use crate::error::check_finite;
 use crate::{Error, Result};
 

@@ -277,6 +277,20 @@ impl<'a> SplineObjective<'a> {
         self.adjoint(self.lambda_eff, 1.0, &r, s, q);
     }
 
+    /// S ← L_y W + W L_xᵀ.
+    pub(super) fn smooth(&self, w: &[f64], s: &mut [f64]) {
+        let _ = self.penalty_in(w, s);
+    }
+
+    /// Z ← Z − τ λ' (L_yᵀ S + S L_x), for Laplacians of voxels; nothing for others.
+    pub(super) fn subtract_smoothed(&self, tau: f64, s: &[f64], z: &mut [f64]) {
+        let n = self.data.targets();
+        if let Some(fused) = self.fused() {
+            // Sizes are those of the data.
+            let _ = fused.accumulate(-tau * self.lambda_eff, s, n, z, n);
+        }
+    }
+
     /// out ← `smooth` (L_yᵀ S + S L_x) + `fit` R Xᵀ.
     fn adjoint(&self, smooth: f64, fit: f64, r: &[f64], s: &[f64], out: &mut [f64]) {
         let isa = Isa::current();

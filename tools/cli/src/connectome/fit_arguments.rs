@@ -43,6 +43,10 @@ pub(super) struct FitArguments {
     /// Where factors start (low-rank) [default: random]
     #[arg(long, value_enum)]
     pub(super) start: Option<StartName>,
+    /// End at this relative gap between the objective and a proven bound on its minimum, instead of at a
+    /// residual (full) [default: 1e-4 beyond 1000 voxels]
+    #[arg(long, value_name = "GAP", allow_negative_numbers = true, conflicts_with = "tolerance")]
+    pub(super) gap: Option<f64>,
     /// Relative residual of the conditions of optimality that counts as converged (full: 1e-8, low-rank:
     /// 1e-6), or the relative change that does (greedy: 1e-7)
     #[arg(long, value_name = "TOL", allow_negative_numbers = true)]
@@ -145,12 +149,13 @@ impl FitArguments {
     /// The first that does not.
     pub(super) fn check(&self) -> Result<(), Failure> {
         use ModelName::{Full, Greedy, Kernel, LowRank, Regional};
-        let options: [(&str, bool, &[ModelName]); 14] = [
+        let options: [(&str, bool, &[ModelName]); 15] = [
             ("--rank", self.rank.is_some(), &[LowRank, Greedy]),
             ("--signed", self.signed, &[Full]),
             ("--solver", self.solver.is_some(), &[Full]),
             ("--method", self.method.is_some(), &[LowRank]),
             ("--start", self.start.is_some(), &[LowRank]),
+            ("--gap", self.gap.is_some(), &[Full]),
             ("--tolerance", self.tolerance.is_some(), &[Full, LowRank, Greedy]),
             ("--max-iterations", self.max_iterations.is_some(), &[Full, LowRank]),
             ("--checkpoint", self.checkpoint.is_some(), &[Full]),

@@ -112,6 +112,9 @@ pub(super) struct Summary {
     pub(super) kkt: f64,
     pub(super) kkt_relative: f64,
     pub(super) tolerance: Option<f64>,
+    /// The relative gap to the minimum that is proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gap: Option<f64>,
     pub(super) zeros: usize,
     pub(super) iterations: usize,
     pub(super) rounds: usize,
@@ -152,6 +155,7 @@ impl Summary {
             kkt: connectome.kkt,
             kkt_relative: connectome.kkt_relative,
             tolerance: fitted.tolerance,
+            gap: Some(connectome.gap).filter(|gap| gap.is_finite()),
             zeros: connectome.n_active,
             iterations: connectome.iterations,
             rounds: connectome.rounds,
@@ -192,6 +196,7 @@ impl Summary {
             ]);
         }
         for (name, value) in [
+            ("gap to the minimum, relative", self.gap),
             ("residual of the equation", self.equation_residual),
             ("γ of the kernel", self.gamma),
             ("condition number", self.condition),

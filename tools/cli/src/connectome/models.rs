@@ -69,6 +69,9 @@ pub(super) fn full<'a>(arguments: &FitArguments) -> SplineRegression<'a> {
     if let Some(tolerance) = arguments.tolerance {
         regression = regression.tol_kkt(tolerance);
     }
+    if let Some(gap) = arguments.gap {
+        regression = regression.tol_gap(gap);
+    }
     if let Some(limit) = arguments.max_iterations {
         regression = regression.max_iterations(limit);
     }
@@ -95,6 +98,7 @@ pub(super) fn check(problem: &Problem, arguments: &FitArguments) -> Result<()> {
     arguments.strength.lambda_eff.map_or(Ok(()), |value| from_zero("--lambda-eff", value))?;
     arguments.ridge.map_or(Ok(()), |value| from_zero("--ridge", value))?;
     arguments.tolerance.map_or(Ok(()), |value| positive("--tolerance", value))?;
+    arguments.gap.map_or(Ok(()), |value| positive("--gap", value))?;
     arguments.gamma.map_or(Ok(()), |value| positive("--gamma", value))?;
     let lambda = arguments.strength.lambda_eff.unwrap_or(arguments.strength.lambda);
     if arguments.model == ModelName::Greedy {
@@ -167,7 +171,8 @@ fn fit_full(
         Status::SmallDecrease | Status::IterationLimit => published,
         _ => false,
     };
-    let tolerance = Some(arguments.tolerance.unwrap_or(1e-8));
+    // Where a gap is proven the residual decides nothing.
+    let tolerance = fit.gap.is_nan().then(|| arguments.tolerance.unwrap_or(1e-8));
     Ok(Fitted { tolerance, ended, ..Fitted::of(fit) })
 }
 
