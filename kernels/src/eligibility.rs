@@ -36,8 +36,7 @@ pub struct Learning<'a, T> {
 /// `keep` a: `[p]`; `gains` g: `[p][b]`; `inputs` z: `[b][q]`; `traces` ε: `[p][b][q]`. The traces
 /// of a unit lie together, so that a unit's row of the gradient stays in registers while its samples
 /// pass by. For every trace, 3 flops and 2 more each for filter and gradient, against one read and
-/// one write of it: bound by bandwidth from the second-level cache on, by the arithmetic in the
-/// first. Sums over samples in `T`, in their order, fused where the instruction set fuses.
+/// one write of it. Sums over samples in `T`, in their order, fused where the instruction set fuses.
 ///
 /// # Panics
 /// If the lengths do not agree.

@@ -64,8 +64,8 @@ pub struct LeakyRecurrent {
     autapses: bool,
 }
 
-/// Slots behind those of [`Recurrent`]. Of the state: v_t of one step, and s_t, `[t][b]`. Of tangents and scratch: the leaking variable of one step,
-/// and the filtered tangents.
+/// Slots behind those of [`Recurrent`]. Of the state: v_t of one step, and s_t, `[t][b]`. Of
+/// tangents and scratch: the leaking variable of one step, and the filtered tangents.
 const VOLTAGES: usize = 4;
 const FILTERED: usize = 5;
 const CARRY: usize = 6;
