@@ -70,6 +70,18 @@ fn neighbours(c: &mut Criterion) {
     }
 }
 
+type Stored<T> = (Vec<T>, Vec<u32>, Vec<u32>, Vec<T>);
+
+fn side<'a, T: Screened>(
+    panels: &'a [T],
+    halves: &'a [T],
+    first: u32,
+    (values, indices, counts, limits): &'a mut Stored<T>,
+) -> Side<'a, T> {
+    let candidates = Candidates::new(values, indices, counts, limits);
+    Side { panels, halves, count: BLOCK, first, candidates }
+}
+
 /// Two blocks of points of which hardly a pair is near, as nearly all are: screened in registers, and
 /// beside it the product alone, and the product with both selections from the stored tile. The bar is
 /// 75% of the rate of the product.
@@ -87,28 +99,18 @@ fn screening<T: Screened>(
         // Far from everything.
         let halves = vec![number(1e6); BLOCK];
         let room = 96 * BLOCK;
-        let lists =
-            || (vec![T::default(); room], vec![0; room], vec![0; BLOCK], vec![number(1.0); BLOCK]);
+        let lists = || -> Stored<T> {
+            let limits = vec![number(1.0); BLOCK];
+            (vec![T::default(); room], vec![0; room], vec![0; BLOCK], limits)
+        };
         let (mut a, mut b) = (lists(), lists());
         let mut g = c.benchmark_group(format!("screen/{name}/{BLOCK}x{BLOCK}x{d}"));
         g.throughput(Throughput::Elements((2 * BLOCK * BLOCK * d) as u64));
         for isa in Isa::available() {
             g.bench_function(format!("hesse/{isa}"), |bench| {
                 bench.iter(|| {
-                    let of =
-                        |panels, first, lists: &'_ mut (Vec<T>, Vec<u32>, Vec<u32>, Vec<T>)| Side {
-                            panels,
-                            halves: &halves,
-                            count: BLOCK,
-                            first,
-                            candidates: Candidates::new(
-                                &mut lists.0,
-                                &mut lists.1,
-                                &mut lists.2,
-                                &mut lists.3,
-                            ),
-                        };
-                    between(isa, depth, of(black_box(left), 0, &mut a), of(right, 1_000, &mut b));
+                    let rows = side(black_box(left), &halves, 0, &mut a);
+                    between(isa, depth, rows, side(right, &halves, 1_000, &mut b));
                 });
             });
         }

@@ -28,11 +28,7 @@ fn integers(seed: u64, count: usize, d: usize) -> Vec<i32> {
 
 /// Elements that a point has: pairs of coordinates for integers.
 fn depth<T: Screened>(d: usize) -> usize {
-    if T::default().exact() == 0.0 && size_of::<T>() == 4 && is_pair::<T>() {
-        d.div_ceil(2)
-    } else {
-        d
-    }
+    if is_pair::<T>() { d.div_ceil(2) } else { d }
 }
 
 fn is_pair<T: Screened>() -> bool {
@@ -119,8 +115,6 @@ fn lists_hold_what_lies_below_their_limits<T: Screened>(name: &str) {
             let (a, b) = (Points::<T>::new(isa, &x, n, d), Points::<T>::new(isa, &y, m, d));
             let (mut of_a, mut of_b) = (Stored::<T>::new(n, room), Stored::<T>::new(m, room));
             let depth = depth::<T>(d);
-            let side = |points: &'_ Points<T>| (points.halves.clone(), points.count);
-            let ((halves_a, _), (halves_b, _)) = (side(&a), side(&b));
             fn rows<'a, T: Screened>(
                 p: &'a Points<T>,
                 panels: &'a [T],
@@ -143,16 +137,16 @@ fn lists_hold_what_lies_below_their_limits<T: Screened>(name: &str) {
             let half = |halves: &[T], i: usize| halves[i].exact() as i32;
             for i in 0..n {
                 let own = (0..n).filter(|j| *j != i);
-                let own = own.map(|j| (half(&halves_a, j) - dot(&x, i, &x, j), j as u32));
+                let own = own.map(|j| (half(&a.halves, j) - dot(&x, i, &x, j), j as u32));
                 let others =
-                    (0..m).map(|j| (half(&halves_b, j) - dot(&x, i, &y, j), 1000 + j as u32));
+                    (0..m).map(|j| (half(&b.halves, j) - dot(&x, i, &y, j), 1000 + j as u32));
                 let all: Vec<(i32, u32)> = own.chain(others).collect();
                 of_a.check(i, &all, &what);
                 assert!(all.len() < quota || of_a.lists().list(i).0.len() >= quota.min(room / 2));
             }
             for j in 0..m {
                 let all: Vec<(i32, u32)> =
-                    (0..n).map(|i| (half(&halves_a, i) - dot(&x, i, &y, j), i as u32)).collect();
+                    (0..n).map(|i| (half(&a.halves, i) - dot(&x, i, &y, j), i as u32)).collect();
                 of_b.check(j, &all, &what);
             }
 
