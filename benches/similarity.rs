@@ -22,8 +22,8 @@ use hesse::faer::linalg::matmul::triangular::{BlockStructure, matmul as matmul_s
 use hesse::faer::{Accum, Mat, MatRef, Par};
 use hesse::random::Stream;
 use hesse::similarity::{
-    Cca, Cka, Comparator, Cut, GramStream, Multiplicities, Pairwise, RowVariance, Rsm, RsmKind, Ssm,
-    multiplicities,
+    Cca, Cka, Comparator, Cut, GramStream, Multiplicities, Pairwise, RowVariance, Rsm, RsmKind,
+    Ssm, multiplicities,
 };
 use hesse::statistics::{Kendall, SortedSample, average_ranks, pearson, spearman};
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
@@ -241,8 +241,7 @@ fn subspaces(c: &mut Criterion) {
     let same = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-9;
     assert!(exact.rho.iter().zip(&streams().expect("responses").rho).all(same));
     let mut g = c.benchmark_group("svcca/f32/118x100000,k=40");
-    let wide: [Mat<f64>; 2] =
-        [&x, &y].map(|x| Mat::from_fn(p, n, |u, i| f64::from(x[(i, u)])));
+    let wide: [Mat<f64>; 2] = [&x, &y].map(|x| Mat::from_fn(p, n, |u, i| f64::from(x[(i, u)])));
     g.bench_function("peer/SVD of the responses", |bench| {
         bench.iter(|| {
             let svd = |x: &Mat<f64>| {

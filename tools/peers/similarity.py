@@ -18,7 +18,7 @@ def correlations(dtype, n, p):
 
 
 work("correlations_2000x20000", "f64", 1e-13, numpy=lambda: correlations(np.float64, 2000, 20_000))
-# Ours takes blocks of 8192 units, as if the rest were not there; NumPy takes all at once.
+# Ours takes blocks of 7680 units, as if the rest were not there; NumPy takes all at once.
 work("correlations_streamed_118x1000000", "f32", 1e-12, numpy=lambda: correlations(np.float32, 118, 1_000_000))
 
 

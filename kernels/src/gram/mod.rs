@@ -114,7 +114,7 @@ struct Products<'a> {
     ahead: Lines<'a>,
 }
 
-/// Rows that will be read after a block, and are brought to the second-level cache meanwhile: they lie far
+/// Rows that will be read after a block, and are brought to the caches meanwhile: they lie far
 /// apart, so that memory is not asked for short pieces of them early enough otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct Ahead<'a, T>(pub &'a [&'a [T]]);
@@ -134,14 +134,14 @@ impl Lines<'_> {
     fn fetch(&self, part: usize, parts: usize) {
         #[cfg(target_arch = "x86_64")]
         {
-            use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             const LINE: usize = 64;
             let lines = self.bytes.div_ceil(LINE);
             let all = self.rows * lines;
             for line in all * part / parts..all * (part + 1) / parts {
                 if let Some(byte) = (self.row)(line / lines).get(line % lines * LINE) {
                     // SAFETY: a hint about a place inside a slice; it reads nothing.
-                    unsafe { _mm_prefetch::<_MM_HINT_T1>(core::ptr::from_ref(byte).cast()) };
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(byte).cast()) };
                 }
             }
         }

@@ -26,7 +26,7 @@ const PILOT: usize = 512;
 /// difference to a pilot, so that any blocks in any order agree to rounding of the deviations.
 ///
 /// n² p flops in `f64` whatever the storage: products of `f32` are exact there. One pass over `f32`, two
-/// over `f64` (its scale first); 40 n² + 3072 n bytes a thread and task, however many units come. A push
+/// over `f64` (its scale first); 40 n² + 1920 n bytes a thread and task, however many units come; best in pushes of multiples of 3840. A push
 /// gives the same bits for any number of threads.
 ///
 /// ```

@@ -7,7 +7,7 @@ use crate::numerics::dense::add_gram_lower;
 use crate::{Isa, Real};
 
 /// Units of one block: the rows of some hundred stimuli and their sums share the second-level cache.
-pub(super) const BLOCK: usize = 384;
+pub(super) const BLOCK: usize = 240;
 /// Blocks of one task.
 pub(super) const BLOCKS: usize = 16;
 /// With more stimuli than this the product of a block goes to the library.

@@ -46,7 +46,7 @@ impl Rsm {
     /// power of two: offsets of 10⁷ spreads and values of 10^±160 cost no digits. The diagonal is
     /// exactly 1, entries are within [−1, 1].
     ///
-    /// n² p flops in `f64` whatever the storage, over blocks of 384 units; three passes over `x`.
+    /// n² p flops in `f64` whatever the storage, over blocks of 240 units; three passes over `x`.
     /// Memory: O(n²) a thread, no copy of `x`.
     ///
     /// ```

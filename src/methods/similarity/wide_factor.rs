@@ -44,7 +44,7 @@ impl<'a, T: Real> WideFactor<'a, T> {
                 Error::range("eigenproblem of inner products", "convergence", got)
             })
         };
-        let first = eigen(&self.sum(|gram, z, width, next| gram.add(z, width, next)))?;
+        let first = eigen(&self.sum(|gram, _, z, width, next| gram.add(z, width, next)))?;
         let largest = first.values[n - 1];
         if largest <= 0.0 {
             return Ok(Mat::zeros(n, n));
@@ -56,19 +56,19 @@ impl<'a, T: Real> WideFactor<'a, T> {
             (0..n * n).map(|k| first.vectors[(k % n, k / n)] / d[k / n]).collect();
         let (ones, zeros) = (vec![1.0; n], vec![0.0; n]);
         let shift = Shift { scale: &ones, first: &zeros, mean: &zeros };
-        let second = self.sum(|gram, z, width, next| {
-            let mut rows = vec![0.0; n * width];
+        let second = self.sum(|gram, [rows, y, packed], z, width, next| {
+            rows.resize(n * width, 0.0);
+            y.resize(n * width, 0.0);
+            packed.resize(padded(n) * width, 0.0);
             for (i, row) in rows.chunks_exact_mut(width).enumerate() {
                 for (c, eight) in row.chunks_exact_mut(8).enumerate() {
                     eight.copy_from_slice(&z[place(width, i, 8 * c)..][..8]);
                 }
             }
-            let mut y = vec![0.0; n * width];
-            product(&weights, &rows, &mut y, n);
-            let mut packed = vec![0.0; padded(n) * width];
+            product(&weights, rows, y, n);
             let y: Vec<&[f64]> = y.chunks_exact(width).collect();
-            shifted_rows(Isa::current(), &y, shift, width, &mut packed);
-            gram.add(&packed, width, next);
+            shifted_rows(Isa::current(), &y, shift, width, packed);
+            gram.add(packed, width, next);
         });
         let second = eigen(&second)?;
         let scale = |j: usize| second.values[j].max(0.0).sqrt();
@@ -80,13 +80,17 @@ impl<'a, T: Real> WideFactor<'a, T> {
         Ok(MatRef::from_row_major_slice(&rows, n, n).to_owned())
     }
 
-    /// A sum over blocks of centred units; `add` gets the sum, a block, its width and the rows behind it.
-    fn sum(&self, add: impl Fn(&mut LowerGram, &[f64], usize, &[&[T]]) + Sync) -> Mat<f64> {
+    /// A sum over blocks of centred units; `add` gets the sum, room of its own, a block, its width and the
+    /// rows behind it.
+    fn sum(
+        &self,
+        add: impl Fn(&mut LowerGram, &mut [Vec<f64>; 3], &[f64], usize, &[&[T]]) + Sync,
+    ) -> Mat<f64> {
         let n = self.x.nrows();
         let shards = parallel::shards(self.x.ncols(), BLOCK * BLOCKS);
         let partial = |s: usize| {
             let mut gram = LowerGram::zeros(n);
-            let mut centred = CentredUnits::new(n);
+            let (mut centred, mut room) = (CentredUnits::new(n), [(); 3].map(|()| Vec::new()));
             let blocks = parallel::shards(shards[s].len(), BLOCK);
             let units =
                 |b: usize| shards[s].start + blocks[b].start..shards[s].start + blocks[b].end;
@@ -94,7 +98,8 @@ impl<'a, T: Real> WideFactor<'a, T> {
                 let width = centred.read(self.x, units(b), 1.0 / self.unit);
                 let next =
                     if b + 1 < blocks.len() { rows_in_place(self.x, units(b + 1)) } else { None };
-                add(&mut gram, &centred.z[..padded(n) * width], width, &next.unwrap_or_default());
+                let z = &centred.z[..padded(n) * width];
+                add(&mut gram, &mut room, z, width, &next.unwrap_or_default());
             }
             gram.into_mat()
         };

@@ -14,7 +14,7 @@ use super::{Work, sizes_of};
 const N: usize = 118;
 const DRAWS: usize = 1000;
 /// Units of one push.
-const BLOCK: usize = 8192;
+const BLOCK: usize = 7680;
 
 /// The work called `name`, if it is one of these.
 pub fn prepare<T: Real>(name: &str) -> Option<Box<dyn Work>> {
