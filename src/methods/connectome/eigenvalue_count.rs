@@ -56,14 +56,14 @@ pub(super) fn count_below(
         for j in first..i {
             let product = row[j + width - i];
             let multiplier = product / before[j * stride + width];
-            if !(multiplier.abs() <= LARGEST_MULTIPLIER) {
+            if multiplier.is_nan() || multiplier.abs() > LARGEST_MULTIPLIER {
                 return None;
             }
             pivot -= product * multiplier;
             row[j + width - i] = multiplier;
         }
         row[width] = pivot;
-        if !(pivot.abs() > LEAST_PIVOT * scale) {
+        if pivot.is_nan() || pivot.abs() <= LEAST_PIVOT * scale {
             return None;
         }
         negative += usize::from(pivot < 0.0);

@@ -143,7 +143,7 @@ impl ExactInverse {
         let start = first * self.sources;
         self.blocks.push(x);
         let block = self.blocks.len() - 1;
-        let mut rows = vec![Vec::with_capacity(block * COLUMNS + COLUMNS); COLUMNS];
+        let mut rows = vec![Vec::new(); COLUMNS];
         for (other, left) in self.blocks.iter().enumerate() {
             let top = self.starts.get(other * COLUMNS).map_or(start, |&s| s.max(start));
             let left = MatrixRef::new(&left[top..], n - top, COLUMNS, 1, n);
