@@ -125,7 +125,7 @@ fn stored<T: Real>(c: &mut Criterion) {
         let (left, right) = x.split_at(BLOCK * d);
         let (mut tile, shift) = (vec![T::ZERO; BLOCK * BLOCK], vec![T::from_f64(1e6); BLOCK]);
         let mut entries = vec![Entry::<T>::default(); BLOCK * 64];
-        let mut product = |tile: &mut Vec<T>| {
+        let product = |tile: &mut Vec<T>| {
             let left = MatrixRef::row_major(black_box(left), BLOCK, d);
             let right = MatrixRef::row_major(right, BLOCK, d).transposed();
             gemm(
