@@ -5,9 +5,8 @@ mod tests;
 
 use pulp::{Simd, WithSimd};
 
-use crate::compiled::dispatch;
+use crate::compiled::{dispatch, inlined};
 use crate::lanes::Lanes;
-use crate::row::first_vector;
 use crate::{Isa, Real};
 
 /// A low-pass filter of the traces: ē_pq ← κ ē_pq + g_p ε_pq.
@@ -90,118 +89,165 @@ impl<T: Real> WithSimd for Update<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { samples, width, keep, gains, inputs, traces, mut filter, mut learning } = self;
+        match (self.filter.is_some(), self.learning.is_some()) {
+            (false, false) => self.units::<S, false, false>(simd),
+            (false, true) => self.units::<S, false, true>(simd),
+            (true, false) => self.units::<S, true, false>(simd),
+            (true, true) => self.units::<S, true, true>(simd),
+        }
+    }
+}
+
+impl<T: Real> Update<'_, T> {
+    #[inline(always)]
+    fn units<S: Simd, const FILTER: bool, const LEARN: bool>(self, simd: S) {
+        let Self { samples, width, keep, gains, inputs, traces, filter, learning } = self;
+        let (kappa, filter_gains, filtered): (_, &[T], &mut [T]) = match filter {
+            Some(Filter { keep, gains, traces }) => (keep, gains, traces),
+            None => (T::ZERO, &[], &mut []),
+        };
+        let (factors, sums): (&[T], &mut [T]) = match learning {
+            Some(Learning { factors, sums }) => (factors, sums),
+            None => (&[], &mut []),
+        };
         let lanes = T::lanes::<S>();
         for (p, traces) in traces.chunks_exact_mut(samples * width).enumerate() {
             let rows = p * samples..(p + 1) * samples;
+            let all = rows.start * width..rows.end * width;
             let mut unit = Unit {
                 width,
                 keep: keep[p],
                 gains: &gains[rows.clone()],
                 inputs,
-                filter: filter.as_mut().map(|filter| {
-                    let all = rows.start * width..rows.end * width;
-                    (filter.keep, &filter.gains[rows.clone()], &mut filter.traces[all])
-                }),
-                learning: learning.as_mut().map(|learning| {
-                    (&learning.factors[rows], &mut learning.sums[p * width..(p + 1) * width])
-                }),
                 traces,
+                kappa,
+                filter_gains: if FILTER { &filter_gains[rows.clone()] } else { &[] },
+                filtered: if FILTER { &mut filtered[all] } else { &mut [] },
+                factors: if LEARN { &factors[rows] } else { &[] },
+                sums: if LEARN { &mut sums[p * width..(p + 1) * width] } else { &mut [] },
             };
             let mut start = 0;
             while start + TILE * lanes <= width {
-                unit.whole(simd, start);
+                unit.whole::<S, TILE, FILTER, LEARN>(simd, start);
                 start += TILE * lanes;
             }
-            while start < width {
-                unit.part(simd, start..width.min(start + lanes));
+            while start + lanes <= width {
+                unit.whole::<S, 1, FILTER, LEARN>(simd, start);
                 start += lanes;
+            }
+            if start < width {
+                unit.tail::<S, FILTER, LEARN>(simd, start);
             }
         }
     }
 }
 
-/// One unit with all samples.
+/// One unit with all samples; what is not wanted is empty.
 struct Unit<'a, T> {
     width: usize,
     keep: T,
     gains: &'a [T],
     inputs: &'a [T],
-    filter: Option<(T, &'a [T], &'a mut [T])>,
-    learning: Option<(&'a [T], &'a mut [T])>,
     traces: &'a mut [T],
+    kappa: T,
+    filter_gains: &'a [T],
+    filtered: &'a mut [T],
+    factors: &'a [T],
+    sums: &'a mut [T],
 }
 
 impl<T: Real> Unit<'_, T> {
-    /// [`TILE`] vectors from `start` on.
+    /// `N` vectors from `start` on.
     #[inline(always)]
-    fn whole<S: Simd>(&mut self, simd: S, start: usize) {
-        let length = TILE * T::lanes::<S>();
-        let keep = T::splat(simd, self.keep);
-        let mut sums = [T::splat(simd, T::ZERO); TILE];
-        if let Some((_, out)) = &self.learning {
-            sums.copy_from_slice(T::as_simd::<S>(&out[start..start + length]).0);
+    fn whole<S: Simd, const N: usize, const FILTER: bool, const LEARN: bool>(
+        &mut self,
+        simd: S,
+        start: usize,
+    ) {
+        let length = N * T::lanes::<S>();
+        let (keep, kappa) = (T::splat(simd, self.keep), T::splat(simd, self.kappa));
+        let mut sums = [T::splat(simd, T::ZERO); N];
+        if LEARN {
+            let before = &T::as_simd::<S>(&self.sums[start..start + length]).0[..N];
+            for i in 0..N {
+                sums[i] = before[i];
+            }
         }
         for (b, &gain) in self.gains.iter().enumerate() {
             let place = b * self.width + start..b * self.width + start + length;
-            let z = &T::as_simd::<S>(&self.inputs[place.clone()]).0[..TILE];
-            let traces = &mut T::as_mut_simd::<S>(&mut self.traces[place.clone()]).0[..TILE];
+            let z = &T::as_simd::<S>(&self.inputs[place.clone()]).0[..N];
+            let traces = &mut T::as_mut_simd::<S>(&mut self.traces[place.clone()]).0[..N];
             let gain = T::splat(simd, gain);
-            let mut e = [keep; TILE];
-            for i in 0..TILE {
+            let mut e = [keep; N];
+            for i in 0..N {
                 e[i] = <T as Lanes>::mul(simd, keep, traces[i]);
                 e[i] = T::mul_add(simd, gain, z[i], e[i]);
                 traces[i] = e[i];
             }
-            if let Some((kappa, gains, filtered)) = &mut self.filter {
-                let filtered = &mut T::as_mut_simd::<S>(&mut filtered[place]).0[..TILE];
-                let (kappa, gain) = (T::splat(simd, *kappa), T::splat(simd, gains[b]));
-                for i in 0..TILE {
+            if FILTER {
+                let filtered = &mut T::as_mut_simd::<S>(&mut self.filtered[place]).0[..N];
+                let gain = T::splat(simd, self.filter_gains[b]);
+                for i in 0..N {
                     let kept = <T as Lanes>::mul(simd, kappa, filtered[i]);
                     e[i] = T::mul_add(simd, gain, e[i], kept);
                     filtered[i] = e[i];
                 }
             }
-            if let Some((factors, _)) = &self.learning {
-                let factor = T::splat(simd, factors[b]);
-                for i in 0..TILE {
+            if LEARN {
+                let factor = T::splat(simd, self.factors[b]);
+                for i in 0..N {
                     sums[i] = T::mul_add(simd, factor, e[i], sums[i]);
                 }
             }
         }
-        if let Some((_, out)) = &mut self.learning {
-            T::as_mut_simd::<S>(&mut out[start..start + length]).0.copy_from_slice(&sums);
+        if LEARN {
+            let out = &mut T::as_mut_simd::<S>(&mut self.sums[start..start + length]).0[..N];
+            for i in 0..N {
+                out[i] = sums[i];
+            }
         }
     }
 
-    /// At most one vector.
+    /// The rest from `start` on, less than a vector.
     #[inline(always)]
-    fn part<S: Simd>(&mut self, simd: S, columns: core::ops::Range<usize>) {
-        let keep = T::splat(simd, self.keep);
+    fn tail<S: Simd, const FILTER: bool, const LEARN: bool>(&mut self, simd: S, start: usize) {
+        let mask = T::mask_of_bits(simd, (1 << (self.width - start)) - 1);
+        let load = inlined(
+            #[inline(always)]
+            |x: &[T]| {
+                // SAFETY: the mask holds in as many lanes as the slice has elements.
+                unsafe { T::masked_load(simd, mask, x.as_ptr()) }
+            },
+        );
+        let store = inlined(
+            #[inline(always)]
+            |x: &mut [T], value: T::Vector<S>| {
+                // SAFETY: as above.
+                unsafe { T::masked_store(simd, mask, x.as_mut_ptr(), value) }
+            },
+        );
+        let (keep, kappa) = (T::splat(simd, self.keep), T::splat(simd, self.kappa));
         let mut sum = T::splat(simd, T::ZERO);
-        if let Some((_, out)) = &self.learning {
-            sum = first_vector(simd, &out[columns.clone()]);
+        if LEARN {
+            sum = load(&self.sums[start..self.width]);
         }
         for (b, &gain) in self.gains.iter().enumerate() {
-            let place = b * self.width + columns.start..b * self.width + columns.end;
-            let traces = &mut self.traces[place.clone()];
-            let kept = <T as Lanes>::mul(simd, keep, first_vector(simd, traces));
-            let z = first_vector(simd, &self.inputs[place.clone()]);
+            let place = b * self.width + start..(b + 1) * self.width;
+            let kept = <T as Lanes>::mul(simd, keep, load(&self.traces[place.clone()]));
+            let z = load(&self.inputs[place.clone()]);
             let mut e = T::mul_add(simd, T::splat(simd, gain), z, kept);
-            T::partial_store(simd, traces, e);
-            if let Some((kappa, gains, filtered)) = &mut self.filter {
-                let filtered = &mut filtered[place];
-                let kappa = T::splat(simd, *kappa);
-                let kept = <T as Lanes>::mul(simd, kappa, first_vector(simd, filtered));
-                e = T::mul_add(simd, T::splat(simd, gains[b]), e, kept);
-                T::partial_store(simd, filtered, e);
+            store(&mut self.traces[place.clone()], e);
+            if FILTER {
+                let kept = <T as Lanes>::mul(simd, kappa, load(&self.filtered[place.clone()]));
+                e = T::mul_add(simd, T::splat(simd, self.filter_gains[b]), e, kept);
+                store(&mut self.filtered[place], e);
             }
-            if let Some((factors, _)) = &self.learning {
-                sum = T::mul_add(simd, T::splat(simd, factors[b]), e, sum);
+            if LEARN {
+                sum = T::mul_add(simd, T::splat(simd, self.factors[b]), e, sum);
             }
         }
-        if let Some((_, out)) = &mut self.learning {
-            T::partial_store(simd, &mut out[columns], sum);
+        if LEARN {
+            store(&mut self.sums[start..self.width], sum);
         }
     }
 }
