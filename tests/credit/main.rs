@@ -9,3 +9,4 @@ mod edges;
 mod golden;
 mod online;
 mod properties;
+mod training;
