@@ -224,6 +224,7 @@ fn schedules_are_those_of_pytorch() {
             ],
         ),
         (Schedule::constant(0.4).unwrap(), [0.4; 8]),
+        (Schedule::switched(0.4, 0.1, 3).unwrap(), [0.4, 0.4, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1]),
     ];
     for (schedule, want) in cases {
         for (step, want) in want.into_iter().enumerate() {
@@ -388,6 +389,10 @@ fn bad_input_is_named_and_changes_nothing() {
             "factor of the learning rate: expected above 0, up to 1, got 0",
         ),
         (message(Schedule::step(0.1, 0.5, 0)), "steps between decays: expected 1 or more, got 0"),
+        (
+            message(Schedule::switched(0.1, -0.2, 5)),
+            "later learning rate: expected a finite number from 0, got -0.2",
+        ),
         (
             message(Schedule::cosine(0.1, 0.2, 5)),
             "lowest learning rate: expected 0 to 0.1, got 0.2",

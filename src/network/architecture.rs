@@ -9,8 +9,8 @@ use super::layer::{Layer, features, parameter_count};
 use super::layers::{
     Attention, AttentionMask, AveragePool, BatchNorm, BatchStatistics, ClassToken, Convolution,
     ConvolutionShape, Dense, Elementwise, Embedding, Flatten, GlobalAveragePool, LayerNorm, Leak,
-    LeakyRecurrent, MaxPool, MeanTokens, Parallel, ParallelPart, PatchEmbedding, PositionalEmbedding, Recurrent,
-    Residual, Sequential, Slice,
+    LeakyRecurrent, MaxPool, MeanTokens, Parallel, ParallelPart, PatchEmbedding,
+    PositionalEmbedding, Recurrent, Residual, Sequential, Slice,
 };
 use super::{Initializer, Network};
 use crate::{Error, Real, Result};

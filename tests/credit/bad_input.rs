@@ -1,9 +1,9 @@
 //! What is refused, word for word.
 
 use hesse::credit::{
-    Alignment, BackWeights, Batches, Block, CellTypes, Curvature, Decay, Eigensolver, Eligibility, Feedback,
-    Leak, Noise, OnlineDescent, Propagation, RateRnn, Rule, Scaling, Sequences, SpikingRnn,
-    Stability, States, Target, Training,
+    Alignment, BackWeights, Batches, Block, CellTypes, Curvature, Decay, Eigensolver, Eligibility,
+    Feedback, Leak, Noise, OnlineDescent, Propagation, RateRnn, Rule, Scaling, Sequences,
+    SpikingRnn, Stability, States, Target, Training,
 };
 use hesse::network::Activation;
 use hesse::optimize::Schedule;

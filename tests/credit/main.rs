@@ -10,3 +10,4 @@ mod golden;
 mod online;
 mod properties;
 mod through_time;
+mod training;

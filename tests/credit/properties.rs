@@ -1,8 +1,8 @@
 //! Identities between rules, and derivatives against differences.
 
 use hesse::credit::{
-    Alignment, BackWeights, Batches, Block, CellTypes, Feedback, Leak, Propagation, RateRnn, Rule, Scaling,
-    Sequences, States, Stop, Target, Training,
+    Alignment, BackWeights, Batches, Block, CellTypes, Feedback, Leak, Propagation, RateRnn, Rule,
+    Scaling, Sequences, States, Stop, Target, Training,
 };
 use hesse::faer::Mat;
 use hesse::network::layers::{Dense, LeakyRecurrent, Sequential};
@@ -370,9 +370,19 @@ fn trainings_scale_stop_and_diverge() {
     let far = of(1e12, Scaling::None).run(&theta).unwrap();
     assert_eq!(far.stop, Stop::Diverged);
     // A batch as large as the data is all of it; smaller ones visit each sample once an epoch.
-    let whole = of(0.1, Scaling::None).batches(Batches::Epochs { size: SIZES[0], seed: 1 }).unwrap().run(&theta).unwrap();
+    let whole = of(0.1, Scaling::None)
+        .batches(Batches::Epochs { size: SIZES[0], seed: 1 })
+        .unwrap()
+        .run(&theta)
+        .unwrap();
     assert_eq!(whole.losses, plain.losses);
-    let small = || of(0.1, Scaling::None).batches(Batches::Epochs { size: 2, seed: 1 }).unwrap().run(&theta).unwrap();
+    let small = || {
+        of(0.1, Scaling::None)
+            .batches(Batches::Epochs { size: 2, seed: 1 })
+            .unwrap()
+            .run(&theta)
+            .unwrap()
+    };
     assert_eq!(small().losses, small().losses);
     assert_ne!(small().losses, plain.losses);
 }

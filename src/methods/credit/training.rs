@@ -256,7 +256,9 @@ impl<'a, T: Real> Training<'a, T> {
                 }
                 checkpoint => history.checkpoints.extend(checkpoint?),
             }
-            if self.target_loss.is_some_and(|target| loss <= target) || self.arrived(step, &theta)? {
+            if self.target_loss.is_some_and(|target| loss <= target)
+                || self.arrived(step, &theta)?
+            {
                 history.stop = Stop::TargetLoss;
                 break;
             }
@@ -297,31 +299,14 @@ impl<'a, T: Real> Training<'a, T> {
     fn learn_feedback(&mut self, rate: f64, gradient: &[T]) {
         let (units, outputs) = (self.rnn.units(), self.rnn.outputs());
         let Some(decay) = self.feedback_decay else { return };
-        let Rule::ThreeFactor { feedback: Feedback::Fixed(matrix) } = &mut self.rule else { return };
+        let Rule::ThreeFactor { feedback: Feedback::Fixed(matrix) } = &mut self.rule else {
+            return;
+        };
         let of_readout = &gradient[self.rnn.block(Block::Readout)];
         for (i, b) in matrix.iter_mut().enumerate() {
             let g = of_readout[i % outputs * units + i / outputs].to_f64();
             *b = T::from_f64(b.to_f64() - rate * (g + decay * b.to_f64()));
         }
-    }
-
-    /// s ĝ.
-    fn update(&self, states: &States<T>) -> Result<Vec<T>> {
-        let mut update = states.gradient(&self.rule)?;
-        let group = self.rnn.block(Block::RecurrentGroup);
-        let factor = match &self.scaling {
-            Scaling::None => return Ok(update),
-            Scaling::Fixed(factor) => *factor,
-            Scaling::Match(rule) => {
-                let exact = states.gradient(&Rule::Bptt)?;
-                let other = states.gradient(rule)?;
-                let of = Alignment::between(&exact[group.clone()], &other[group.clone()])?;
-                // Where the exact gradient is zero there is no step to match.
-                of.rho.unwrap_or(0.0)
-            }
-        };
-        update[group].iter_mut().for_each(|g| *g = T::from_f64(factor * g.to_f64()));
-        Ok(update)
     }
 
     /// The update of a step, and the checkpoint before it where there is one.
@@ -334,7 +319,7 @@ impl<'a, T: Real> Training<'a, T> {
         data: &Sequences<T>,
         update: &mut Vec<T>,
     ) -> Result<Option<Checkpoint>> {
-        *update = self.update(states)?;
+        *update = states.update(&self.rule, &self.scaling)?;
         check_finite("gradient", update)?;
         if !self.every.is_some_and(|every| step.is_multiple_of(every)) {
             return Ok(None);
@@ -364,5 +349,29 @@ impl<'a, T: Real> Training<'a, T> {
             accuracy: states.accuracy(data),
             test: test.transpose()?,
         })
+    }
+}
+
+impl<T: Real> States<T> {
+    /// The gradient that `rule` assigns to θ, with that of W, U and b scaled.
+    ///
+    /// # Errors
+    /// As [`States::gradient`], for both rules; gradients to match that are not finite.
+    pub fn update(&self, rule: &Rule<T>, scaling: &Scaling<T>) -> Result<Vec<T>> {
+        let mut update = self.gradient(rule)?;
+        let group = self.rnn.block(Block::RecurrentGroup);
+        let factor = match scaling {
+            Scaling::None => return Ok(update),
+            Scaling::Fixed(factor) => *factor,
+            Scaling::Match(rule) => {
+                let exact = self.gradient(&Rule::Bptt)?;
+                let other = self.gradient(rule)?;
+                let of = Alignment::between(&exact[group.clone()], &other[group.clone()])?;
+                // Where the exact gradient is zero there is no step to match.
+                of.rho.unwrap_or(0.0)
+            }
+        };
+        update[group].iter_mut().for_each(|g| *g = T::from_f64(factor * g.to_f64()));
+        Ok(update)
     }
 }

@@ -114,7 +114,13 @@ impl Schedule {
         // Not `powf` and `cos`, whose bits are the platform's.
         match self.shape {
             Shape::Constant => self.rate,
-            Shape::Switched { later, at } => if t < at { self.rate } else { later },
+            Shape::Switched { later, at } => {
+                if t < at {
+                    self.rate
+                } else {
+                    later
+                }
+            }
             Shape::Power { factor, every } => self.rate * libm::pow(factor, (t / every) as f64),
             Shape::Cosine { floor, steps } if t < steps => {
                 let angle = PI * (t as f64 / steps as f64);

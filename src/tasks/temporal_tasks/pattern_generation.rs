@@ -62,7 +62,8 @@ impl PatternGeneration {
                     sines.map(sine).sum()
                 })
                 .collect();
-            let largest = of_output.iter().fold(0.0, |m, y: &f64| if y.abs() > m { y.abs() } else { m });
+            let largest =
+                of_output.iter().fold(0.0, |m, y: &f64| if y.abs() > m { y.abs() } else { m });
             if largest > 0.0 {
                 of_output.iter_mut().for_each(|y| *y /= largest);
             }

@@ -21,6 +21,7 @@ pub mod output;
 pub mod progress;
 pub mod report;
 pub mod reproduce;
+pub mod runs;
 pub mod similarity;
 pub mod spectrum;
 pub mod table;
@@ -73,6 +74,7 @@ enum Command {
     Flatness(flatness::Arguments),
     Dimension(dimension::Arguments),
     Connectome(connectome::Arguments),
+    Credit(credit::Arguments),
     Similarity(similarity::Arguments),
     Validate(validate::Arguments),
     Bench(bench::Arguments),
@@ -112,6 +114,7 @@ fn execute(program: Program) -> Result<Verdict, Failure> {
         Command::Flatness(arguments) => flatness::run(&arguments, &output),
         Command::Dimension(arguments) => dimension::run(&arguments, &output),
         Command::Connectome(arguments) => connectome::run(&arguments, &output),
+        Command::Credit(arguments) => credit::run(&arguments, &output),
         Command::Similarity(arguments) => similarity::run(&arguments, &output),
         Command::Validate(arguments) => validate::run(&arguments, &output),
         Command::Bench(arguments) => bench::run(&arguments, isa, &output),

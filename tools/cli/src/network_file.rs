@@ -290,7 +290,10 @@ mod tests {
         for (leak, message) in [
             ("{ voltage = [1.0] }", "leak: expected factors in [0, 1), got 1"),
             ("{ voltage = [0.1, 0.2] }", "leak: expected \"1 or 5 factors\", got 2"),
-            ("{ current = [0.1] }", "line 2: unknown variant `current`, expected `voltage` or `rate`"),
+            (
+                "{ current = [0.1] }",
+                "line 2: unknown variant `current`, expected `voltage` or `rate`",
+            ),
         ] {
             assert_eq!(read_text(&layer(leak)).unwrap_err(), message);
         }

@@ -11,6 +11,8 @@ use hesse::network::{Dataset, Objective, TrainingStatus};
 use hesse::optimize::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions, WeightDecay};
 use serde::Serialize;
 
+pub(crate) use sweep::{Seeds, seeds};
+
 use crate::data::{DataArguments, Precision, accuracy};
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
@@ -87,9 +89,9 @@ pub struct Arguments {
     #[arg(requires = "sweep", conflicts_with_all = ["learning_rate", "batch"])]
     setting: Vec<(f64, usize)>,
     /// Seeds of a sweep: 1..8 is eight of them, 1,3,7 is three
-    #[arg(long, value_name = "SEEDS", value_parser = sweep::seeds, requires = "sweep")]
+    #[arg(long, value_name = "SEEDS", value_parser = seeds, requires = "sweep")]
     #[arg(conflicts_with = "seed")]
-    seeds: Option<sweep::Seeds>,
+    seeds: Option<Seeds>,
 }
 
 /// An optimiser as it is called on the command line.

@@ -1,14 +1,14 @@
 //! `hesse train`, `hesse spectrum` and `hesse validate` from outside: results, exit codes, and bad
 //! input, which ends in one line and no file.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod desk;
+
+use std::path::Path;
 
 use hesse::io::{Archive, Array};
 use serde_json::Value;
 
-/// A folder with a small network, samples and parameters that fit each other.
-struct Desk(tempfile::TempDir);
+use desk::Desk;
 
 const NETWORK: &str = "input = [3]\n\n[[layer]]\ntype = \"dense\"\noutputs = 4\nactivation = \"tanh\"\n\n\
                        [[layer]]\ntype = \"dense\"\noutputs = 2\n";
@@ -16,70 +16,13 @@ const NETWORK: &str = "input = [3]\n\n[[layer]]\ntype = \"dense\"\noutputs = 4\n
 const PARAMETERS: usize = 26;
 const SAMPLES: usize = 24;
 
-impl Desk {
-    fn new() -> Self {
-        let desk = Self(tempfile::tempdir().unwrap());
-        desk.text("net.toml", NETWORK);
-        desk.arrays("data.npz", vec![("X", inputs()), ("labels", labels())]);
-        desk.arrays("parameters.safetensors", parameters(0.1));
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn text(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    fn arrays(&self, name: &str, arrays: Vec<(&str, Array)>) {
-        let mut archive = Archive::new();
-        for (name, array) in arrays {
-            archive.insert(name, array);
-        }
-        archive.write(self.path(name)).unwrap();
-    }
-
-    fn run(&self, arguments: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_hesse"))
-            .args(arguments.split_whitespace())
-            .current_dir(self.0.path())
-            .env_remove("HESSE_ISA")
-            .env_remove("RAYON_NUM_THREADS")
-            .output()
-            .unwrap()
-    }
-
-    /// The JSON object that a command prints.
-    fn json(&self, arguments: &str) -> Value {
-        let output = self.run(&format!("{arguments} --json"));
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{arguments}: {message}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// Asserts exit code 2, one line on standard error, nothing printed, and no file in `out`.
-    fn refused(&self, arguments: &str) -> String {
-        let output = self.run(&format!("{arguments} --out out"));
-        let line = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{arguments}: {line}");
-        assert!(line.starts_with("hesse: ") && line.lines().count() == 1, "{arguments}: {line}");
-        assert!(!line.contains("panicked"), "{line}");
-        let written: Vec<_> = match std::fs::read_dir(self.path("out")) {
-            Ok(entries) => entries.map(|e| e.unwrap().path()).collect(),
-            Err(_) => Vec::new(),
-        };
-        assert!(written.is_empty(), "{arguments}: {written:?}");
-        line.trim_end().trim_start_matches("hesse: ").to_owned()
-    }
-
-    fn refuses(&self, cases: &[(&str, &str)]) {
-        for (arguments, message) in cases {
-            let line = self.refused(arguments);
-            assert!(line.contains(message), "{arguments}:\n{line}\nexpected {message}");
-        }
-    }
+/// A folder with a small network, samples and parameters that fit each other.
+fn desk() -> Desk {
+    let desk = Desk::new();
+    desk.text("net.toml", NETWORK);
+    desk.arrays("data.npz", vec![("X", inputs()), ("labels", labels())]);
+    desk.arrays("parameters.safetensors", parameters(0.1));
+    desk
 }
 
 fn wave(n: usize, step: f64) -> Vec<f64> {
@@ -115,7 +58,7 @@ fn float(value: &Value) -> f64 {
 
 #[test]
 fn training_learns_and_its_files_can_be_used() {
-    let desk = Desk::new();
+    let desk = desk();
     let trained = desk.json(
         "train net.toml data.npz --optimizer adam --learning-rate 0.05 --batch 8 --epochs 100 \
          --seed 3 --out run",
@@ -155,7 +98,7 @@ fn training_learns_and_its_files_can_be_used() {
 
 #[test]
 fn training_resumes_to_the_same_bits() {
-    let desk = Desk::new();
+    let desk = desk();
     let command = "train net.toml data.npz --optimizer sgd --momentum 0.9 --learning-rate 0.1 \
                    --batch 5 --seed 2";
     desk.json(&format!("{command} --steps 60 --out whole"));
@@ -172,7 +115,7 @@ fn training_resumes_to_the_same_bits() {
 
 #[test]
 fn statuses_are_told() {
-    let desk = Desk::new();
+    let desk = desk();
     let run = "train net.toml data.npz --learning-rate 0.5 --steps 100000";
     assert_eq!(desk.json(&format!("{run} --target-loss 0.3"))["status"], "target loss");
     // One product cannot do; that is a status, and no failure.
@@ -189,7 +132,7 @@ fn statuses_are_told() {
 
 #[test]
 fn matrices_and_precisions_agree_where_they_must() {
-    let desk = Desk::new();
+    let desk = desk();
     let command = "spectrum net.toml parameters.safetensors data.npz --top 4 --both-ends \
                    --trace xtrace:12";
     let double = desk.json(command);
@@ -213,7 +156,7 @@ fn matrices_and_precisions_agree_where_they_must() {
 
 #[test]
 fn flatness_is_that_of_its_parts() {
-    let desk = Desk::new();
+    let desk = desk();
     let command = "flatness net.toml parameters.safetensors data.npz --loss half-squared-error";
     let got = desk.json(&format!(
         "{command} --learning-rate 0.1 --batch 8 --probes 40 --log-volume top:1 --out flat"
@@ -255,7 +198,7 @@ fn flatness_is_that_of_its_parts() {
 /// With many outputs only the largest singular values are computed, unless all are asked for.
 #[test]
 fn many_outputs_have_the_measures_that_need_the_largest_singular_values() {
-    let desk = Desk::new();
+    let desk = desk();
     desk.text("wide.toml", "input = [3]\n[[layer]]\ntype = \"dense\"\noutputs = 70\n");
     let weight = Array::new([70, 3], wave(210, 0.3)).unwrap();
     let bias = Array::from_vector(wave(70, 0.2));
@@ -273,7 +216,7 @@ fn many_outputs_have_the_measures_that_need_the_largest_singular_values() {
 /// A zero input makes bounds infinite; that is no error.
 #[test]
 fn zero_inputs_are_listed() {
-    let desk = Desk::new();
+    let desk = desk();
     let mut values = wave(3 * SAMPLES, 0.37);
     values[3..6].fill(0.0);
     let x = Array::new([SAMPLES, 3], values).unwrap();
@@ -291,7 +234,7 @@ fn zero_inputs_are_listed() {
 
 #[test]
 fn bad_samples_are_refused() {
-    let desk = Desk::new();
+    let desk = desk();
     let with = |name: &str, x: Array, y: Array| {
         desk.arrays(name, vec![("X", x), ("labels", y)]);
     };
@@ -351,7 +294,7 @@ fn bad_samples_are_refused() {
 
 #[test]
 fn bad_networks_and_parameters_are_refused() {
-    let desk = Desk::new();
+    let desk = desk();
     desk.text("zero.toml", "input = [3]\nlayer = []\n");
     desk.text("width.toml", &NETWORK.replace("outputs = 4", "outputs = 0"));
     desk.text("activation.toml", &NETWORK.replace("tanh", "tanch"));
@@ -411,7 +354,7 @@ fn bad_networks_and_parameters_are_refused() {
 
 #[test]
 fn bad_options_are_refused() {
-    let desk = Desk::new();
+    let desk = desk();
     let spectrum =
         |options: &str| format!("spectrum net.toml parameters.safetensors data.npz {options}");
     for (options, message) in [
@@ -479,7 +422,7 @@ fn bad_options_are_refused() {
 
 #[test]
 fn validation_tells_what_it_did_not_compare() {
-    let desk = Desk::new();
+    let desk = desk();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/flatness");
     let file = golden.join("mlp_tanh_ce.npz");
     let output = desk.run(&format!("validate flatness {} --as mlp_tanh_ce", file.display()));

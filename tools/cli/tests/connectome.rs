@@ -1,7 +1,8 @@
 //! `hesse connectome` from outside: values, files, exit codes, and bad input, which ends in one line.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod desk;
+
+use std::path::Path;
 
 use hesse::connectome::{
     Denominator, HomogeneousModel, Observed, SmoothingOperator, SplineRegression, TracingData,
@@ -11,88 +12,17 @@ use hesse::io::{Archive, Array};
 use hesse::tracing_toys::{TracingToy, TracingToyTask};
 use serde_json::Value;
 
+use desk::Desk;
+
 const VOXELS: usize = 24;
 const EXPERIMENTS: usize = 6;
 
 /// A folder with a small toy.
-struct Desk(tempfile::TempDir);
-
-impl Desk {
-    fn new() -> Self {
-        let desk = Self(tempfile::tempdir().unwrap());
-        let made = desk.json("connectome toy --voxels 24 --experiments 6 --seed 4 --out .");
-        assert_eq!((&made["voxels"], &made["experiments"]), (&24.into(), &6.into()));
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, arrays: Vec<(&str, Array)>) {
-        let mut archive = Archive::new();
-        for (name, array) in arrays {
-            archive.insert(name, array);
-        }
-        archive.write(self.path(name)).unwrap();
-    }
-
-    fn read(&self, name: &str) -> Archive {
-        Archive::read(self.path(name)).unwrap()
-    }
-
-    fn run(&self, arguments: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_hesse"))
-            .args(arguments.split_whitespace())
-            .current_dir(self.0.path())
-            .env_remove("HESSE_ISA")
-            .env_remove("RAYON_NUM_THREADS")
-            .output()
-            .unwrap()
-    }
-
-    /// The JSON object that a command prints, which ends with this exit code.
-    fn json_with(&self, arguments: &str, code: i32) -> Value {
-        let output = self.run(&format!("{arguments} --json"));
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments}: {message}");
-        assert!(message.is_empty(), "{arguments}: {message}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    fn json(&self, arguments: &str) -> Value {
-        self.json_with(arguments, 0)
-    }
-
-    /// What a command prints for people.
-    fn text(&self, arguments: &str) -> String {
-        let output = self.run(arguments);
-        assert_eq!(output.status.code(), Some(0), "{arguments}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Asserts exit code 2, one line on standard error, and no file in `out`; returns the line.
-    fn refused(&self, arguments: &str) -> String {
-        let output = self.run(&format!("{arguments} --out out"));
-        let line = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{arguments}: {line}");
-        assert!(line.starts_with("hesse: ") && line.lines().count() == 1, "{arguments}: {line}");
-        assert!(output.stdout.is_empty() && !self.path("out").exists(), "{arguments}");
-        line.trim_end().trim_start_matches("hesse: ").to_owned()
-    }
-
-    fn refuses(&self, cases: &[(&str, &str)]) {
-        for (arguments, message) in cases {
-            let line = self.refused(arguments);
-            assert!(line.contains(message), "{arguments}:\n{line}\nexpected {message}");
-        }
-    }
-
-    fn is_picture(&self, name: &str) {
-        let svg = std::fs::read_to_string(self.path(name)).unwrap();
-        assert!(svg.starts_with("<svg") && svg.ends_with("</svg>"), "{name}");
-        assert!(!svg.contains("no finite data"), "{name}");
-    }
+fn desk() -> Desk {
+    let desk = Desk::new();
+    let made = desk.json("connectome toy --voxels 24 --experiments 6 --seed 4 --out .");
+    assert_eq!((&made["voxels"], &made["experiments"]), (&24.into(), &6.into()));
+    desk
 }
 
 fn toy() -> TracingToy {
@@ -145,7 +75,7 @@ fn keys() -> Vec<i64> {
 
 #[test]
 fn a_toy_holds_the_problem_of_its_seed() {
-    let desk = Desk::new();
+    let desk = desk();
     let (file, toy) = (desk.read("toy.npz"), toy());
     assert_eq!(matrix(&file, "injections"), toy.injections);
     assert_eq!(matrix(&file, "projections"), toy.projections);
@@ -161,7 +91,7 @@ fn a_toy_holds_the_problem_of_its_seed() {
 
 #[test]
 fn a_full_fit_is_the_library_s_with_its_certificate() {
-    let desk = Desk::new();
+    let desk = desk();
     let fit = desk.json("connectome fit toy.npz --lambda 10 --out fit");
     let toy = toy();
     let want = SplineRegression::new().lambda(10.0).fit(&data(&toy), &line(), &line()).unwrap();
@@ -184,7 +114,7 @@ fn a_full_fit_is_the_library_s_with_its_certificate() {
     for name in ["fit/weights.svg", "fit/course.svg"] {
         desk.is_picture(name);
     }
-    let text = desk.text("connectome fit toy.npz --lambda 10");
+    let text = desk.printed("connectome fit toy.npz --lambda 10");
     for part in ["memory of the fit", "within 1.00e-8", "the data determine W", "not used: W_true"]
     {
         assert!(text.contains(part), "{part}: {text}");
@@ -206,7 +136,7 @@ fn a_full_fit_is_the_library_s_with_its_certificate() {
 
 #[test]
 fn voxels_of_a_volume_have_the_reference_s_minimiser() {
-    let desk = Desk::new();
+    let desk = desk();
     let file = golden("p1_small");
     let arrays = format!(
         "--with injections={file}:b_X --with projections={file}:b_Y --with mask={file}:b_mask"
@@ -233,7 +163,7 @@ fn voxels_of_a_volume_have_the_reference_s_minimiser() {
 
 #[test]
 fn what_was_seen_is_said_by_the_name_of_its_array() {
-    let desk = Desk::new();
+    let desk = desk();
     let toy = toy();
     let fit = desk.json("connectome fit toy.npz");
     let array = |m: &Mat<f64>| Array::from_mat(m.as_ref()).unwrap();
@@ -255,23 +185,23 @@ fn what_was_seen_is_said_by_the_name_of_its_array() {
             ("Y", array(&toy.projections)),
         ]
     };
-    desk.write("hidden.npz", [parts(), vec![("hidden", array(&hidden))]].concat());
+    desk.arrays("hidden.npz", [parts(), vec![("hidden", array(&hidden))]].concat());
     let same = desk.json("connectome fit hidden.npz --grid 24");
     assert_eq!((&same["objective"], &same["observed"]), (&fit["objective"], &fit["observed"]));
     assert_eq!(same["observed_by"], "array hidden");
     // The other sense is another problem.
-    desk.write("wrong.npz", [parts(), vec![("observed", array(&hidden))]].concat());
+    desk.arrays("wrong.npz", [parts(), vec![("observed", array(&hidden))]].concat());
     let other = desk.json("connectome fit wrong.npz --grid 24");
     assert_ne!(other["observed"], fit["observed"]);
-    desk.write("omega.npz", [parts(), vec![("Omega", array(&hidden))]].concat());
+    desk.arrays("omega.npz", [parts(), vec![("Omega", array(&hidden))]].concat());
     let both = vec![("observed", array(&hidden)), ("hidden", array(&hidden))];
-    desk.write("both.npz", [parts(), both].concat());
+    desk.arrays("both.npz", [parts(), both].concat());
     let mut broken = parts();
     broken[1].1 = Array::from_vector(at.iter().map(|e| e + 1).collect::<Vec<_>>());
-    desk.write("broken.npz", broken);
+    desk.arrays("broken.npz", broken);
     let mut broken = parts();
     broken[0].1 = Array::from_vector(vec![0, 1]);
-    desk.write("short.npz", broken);
+    desk.arrays("short.npz", broken);
     desk.refuses(&[
         ("connectome fit omega.npz --grid 24", "expected a name that says its sense: observed"),
         ("connectome fit both.npz --grid 24", "expected one of observed, hidden"),
@@ -284,7 +214,7 @@ fn what_was_seen_is_said_by_the_name_of_its_array() {
 
 #[test]
 fn a_stopped_fit_goes_on_to_the_same_bits() {
-    let desk = Desk::new();
+    let desk = desk();
     let options = "connectome fit toy.npz --lambda 10 --threads 2 --out";
     desk.json(&format!("{options} whole"));
     let saved = "--checkpoint state.npz --every 1";
@@ -303,7 +233,7 @@ fn a_stopped_fit_goes_on_to_the_same_bits() {
 
 #[test]
 fn memory_is_known_before_it_is_taken() {
-    let desk = Desk::new();
+    let desk = desk();
     let plan = desk.json("connectome fit toy.npz --dry-run");
     let needed = plan["memory_estimate"].as_u64().unwrap();
     // Five vectors of the size of W and one byte an entry, and a preconditioner that may be a factor of
@@ -320,7 +250,7 @@ fn memory_is_known_before_it_is_taken() {
 
 #[test]
 fn factors_are_no_better_than_the_full_matrix() {
-    let desk = Desk::new();
+    let desk = desk();
     let full = desk.json("connectome fit toy.npz --lambda 10");
     let low = desk.json(
         "connectome fit toy.npz --lambda 10 --model low-rank --rank 4 --start svd --tolerance 1e-4 \
@@ -356,7 +286,7 @@ fn factors_are_no_better_than_the_full_matrix() {
 
 #[test]
 fn baselines_predict_what_the_library_says() {
-    let desk = Desk::new();
+    let desk = desk();
     let regional = desk.json("connectome fit toy.npz --model regional --out regional");
     let data = data(&toy());
     let want = HomogeneousModel::new().fit(&data, &keys(), &keys()).unwrap();
@@ -387,7 +317,7 @@ fn baselines_predict_what_the_library_says() {
 
 #[test]
 fn cross_validation_chooses_as_the_reference() {
-    let desk = Desk::new();
+    let desk = desk();
     let file = golden("cv");
     let found = desk.json(&format!(
         "connectome cv {file} --with observed={file}:Omega --grid 40 --lambdas 1e1..1e4 --outer 4 \
@@ -418,7 +348,7 @@ fn cross_validation_chooses_as_the_reference() {
     close(float(&found["mean_test_mse_rel"]), mean, 1e-6);
     desk.is_picture("cv/cv.svg");
     // The regional model beside it, where there are regions; factors; a choice at the edge.
-    let text = desk.text("connectome cv toy.npz --lambdas 1e5,1e6 --outer 2 --inner 2");
+    let text = desk.printed("connectome cv toy.npz --lambdas 1e5,1e6 --outer 2 --inner 2");
     assert!(text.contains("regional model") && text.contains("at the edge"), "{text}");
     let low = desk.json("connectome cv toy.npz --lambdas 1,10 --outer 2 --inner 2 --rank 2");
     assert!(float(&low["mean_test_mse_rel"]) < 2.0);
@@ -426,10 +356,10 @@ fn cross_validation_chooses_as_the_reference() {
 
 #[test]
 fn sums_by_region_are_the_reference_s() {
-    let desk = Desk::new();
+    let desk = desk();
     let golden = Archive::read(golden("regional")).unwrap();
     let take = |name: &str| golden.get(name).unwrap().clone();
-    desk.write(
+    desk.arrays(
         "factors.npz",
         vec![
             ("U", take("col_U")),
@@ -456,10 +386,10 @@ fn sums_by_region_are_the_reference_s() {
     assert!(table.starts_with("source_region,target_region,source_voxels,target_voxels,strength,"));
     desk.is_picture("sums/regional.svg");
     // Regions from elsewhere.
-    desk.write("keys.npz", vec![("s", Array::from_vector(vec![1_i64; 14]))]);
+    desk.arrays("keys.npz", vec![("s", Array::from_vector(vec![1_i64; 14]))]);
     let one = desk.json("connectome collapse factors.npz --source-regions keys.npz:s");
     assert_eq!(one["source_regions"], serde_json::json!([1]));
-    desk.write("plain.npz", vec![("U", take("col_U")), ("V", take("col_V"))]);
+    desk.arrays("plain.npz", vec![("U", take("col_U")), ("V", take("col_V"))]);
     desk.refuses(&[
         ("connectome collapse plain.npz", "regions of source voxels: expected at least one"),
         ("connectome collapse toy.npz", "array \"W\": not there, the arrays are \"injections\""),
@@ -469,7 +399,7 @@ fn sums_by_region_are_the_reference_s() {
 
 #[test]
 fn data_that_leave_w_open_are_told() {
-    let desk = Desk::new();
+    let desk = desk();
     let good = desk.json("connectome identify toy.npz --out good");
     assert_eq!(
         (&good["identifiable"], &good["undetermined"]),
@@ -480,7 +410,7 @@ fn data_that_leave_w_open_are_told() {
     let mask: Vec<bool> = (0..9).map(|i| i != 5).collect();
     let x = Array::new([8, 2], vec![1.0, 0.0, 0.0, 1.0].into_iter().chain([0.0; 12]).collect());
     let y = Array::new([8, 2], vec![0.5; 16]);
-    desk.write(
+    desk.arrays(
         "open.npz",
         vec![
             ("X", x.unwrap()),
@@ -506,16 +436,16 @@ fn data_that_leave_w_open_are_told() {
 
 #[test]
 fn bad_input_ends_in_one_line() {
-    let desk = Desk::new();
+    let desk = desk();
     let take = |name: &str| desk.read("toy.npz").get(name).unwrap().clone();
     let flipped =
         |name: &str| Array::from_mat(matrix(&desk.read("toy.npz"), name).transpose()).unwrap();
-    desk.write("flipped.npz", vec![("X", flipped("injections")), ("Y", take("projections"))]);
-    desk.write("alone.npz", vec![("X", take("injections"))]);
+    desk.arrays("flipped.npz", vec![("X", flipped("injections")), ("Y", take("projections"))]);
+    desk.arrays("alone.npz", vec![("X", take("injections"))]);
     let mut negative = take("injections").to_f64().unwrap();
     negative[7] = -1.0;
     let negative = Array::new([VOXELS, EXPERIMENTS], negative).unwrap();
-    desk.write("coded.npz", vec![("X", negative), ("Y", take("projections"))]);
+    desk.arrays("coded.npz", vec![("X", negative), ("Y", take("projections"))]);
     std::fs::write(desk.path("junk.npz"), b"PK no").unwrap();
     desk.refuses(&[
         ("connectome fit", "DATA: expected a file, or arrays by --with, got none"),
@@ -570,7 +500,7 @@ fn bad_input_ends_in_one_line() {
     // Different voxels need a word on what was seen.
     let mut half = vec![false; VOXELS];
     half[..12].fill(true);
-    desk.write(
+    desk.arrays(
         "sides.npz",
         vec![
             ("X", take("injections")),
@@ -590,7 +520,7 @@ fn bad_input_ends_in_one_line() {
 
 #[test]
 fn reference_files_are_validated_from_outside() {
-    let desk = Desk::new();
+    let desk = desk();
     let (small, objective) = (golden("p1_small"), golden("objective"));
     let output = desk.run(&format!("validate connectome {small} {objective} --json --out found"));
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
@@ -619,9 +549,9 @@ fn reference_files_are_validated_from_outside() {
 
 #[test]
 fn help_names_the_arrays() {
-    let desk = Desk::new();
+    let desk = desk();
     for flag in ["--help", "-h"] {
-        let text = desk.text(&format!("connectome {flag}"));
+        let text = desk.printed(&format!("connectome {flag}"));
         for word in
             ["injections_indptr", "observed", "hidden", "source_mask", "grid_shape", "regions"]
         {
@@ -629,6 +559,9 @@ fn help_names_the_arrays() {
         }
     }
     for command in ["fit", "predict", "cv", "collapse", "identify", "toy"] {
-        assert!(desk.text(&format!("connectome {command} --help")).contains("--out"), "{command}");
+        assert!(
+            desk.printed(&format!("connectome {command} --help")).contains("--out"),
+            "{command}"
+        );
     }
 }

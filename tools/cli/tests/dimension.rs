@@ -1,71 +1,15 @@
 //! `hesse dimension` and `hesse validate dimension` from outside: values, files, bad input.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod desk;
+
+use std::path::Path;
 
 use hesse::io::{Archive, Array};
 use serde_json::Value;
 
+use desk::Desk;
+
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/dimension");
-
-struct Desk(tempfile::TempDir);
-
-impl Desk {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn arrays(&self, name: &str, arrays: Vec<(&str, Array)>) {
-        let mut archive = Archive::new();
-        for (name, array) in arrays {
-            archive.insert(name, array);
-        }
-        archive.write(self.path(name)).unwrap();
-    }
-
-    fn run(&self, arguments: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_hesse"))
-            .args(arguments.split_whitespace())
-            .current_dir(self.0.path())
-            .env_remove("HESSE_ISA")
-            .env_remove("RAYON_NUM_THREADS")
-            .output()
-            .unwrap()
-    }
-
-    fn json(&self, arguments: &str) -> Value {
-        let output = self.run(&format!("{arguments} --json"));
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{arguments}: {message}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    fn refuses(&self, cases: &[(&str, &str)]) {
-        for (arguments, message) in cases {
-            let output = self.run(&format!("{arguments} --out out"));
-            let line = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(2), "{arguments}: {line}");
-            assert!(line.starts_with("hesse: ") && line.lines().count() == 1, "{line}");
-            assert!(line.contains(message), "{arguments}:\n{line}\nexpected {message}");
-            assert!(!self.path("out").exists(), "{arguments}");
-        }
-    }
-
-    fn has(&self, folder: &str, names: &[&str]) {
-        for name in names {
-            let path = self.path(folder).join(name);
-            assert!(path.is_file(), "{}", path.display());
-            if name.ends_with(".svg") {
-                let svg = std::fs::read_to_string(path).unwrap();
-                assert!(svg.starts_with("<svg") && !svg.contains("no finite data"), "{name}");
-            }
-        }
-    }
-}
 
 fn golden(file: &str, name: &str) -> Vec<f64> {
     Archive::read(Path::new(GOLDEN).join(file)).unwrap().get(name).unwrap().to_f64().unwrap()

@@ -101,9 +101,12 @@ fn the_same_seed_gives_the_same_numbers_on_any_number_of_threads() {
             "connectome-greedy",
             "similarity-areas",
             "similarity-images",
+            "credit-gap",
+            "credit-edge",
         ]
         .map(|name| std::fs::read(folder.path().join(format!("{name}.svg"))).unwrap());
-        let claims = [0, 1, 2, 3, 4].map(|section| report["sections"][section]["claims"].clone());
+        let claims =
+            [0, 1, 2, 3, 4, 5].map(|section| report["sections"][section]["claims"].clone());
         assert!(claims.iter().all(|claims| claims.as_array().is_some_and(|c| !c.is_empty())));
         (claims, pictures)
     };
@@ -176,6 +179,33 @@ fn depths_are_reproduced_as_small_as_it_can_be() {
     }
     assert_eq!(claim("independently trained")["ours"], "0 0 0 0 0 4 6 6 7 7 10 10");
     assert_eq!(claim("six simulated areas")["ours"], "6 8 7 9 9 7");
+    let plates = sections[0]["plates"].as_array().unwrap();
+    assert_eq!(plates.len(), 5);
+    for plate in plates {
+        let name = format!("{}.svg", plate["name"].as_str().unwrap());
+        let svg = std::fs::read_to_string(folder.path().join(&name)).unwrap();
+        assert!(svg.starts_with("<svg") && !svg.contains("no finite data"), "{name}");
+    }
+}
+
+#[test]
+fn learning_rules_are_reproduced_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = reproduce(folder.path(), &["credit"]);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sections = report["sections"].as_array().unwrap();
+    assert_eq!((sections.len(), &sections[0]["method"]), (1, &"credit".into()));
+    let claims = sections[0]["claims"].as_array().unwrap();
+    assert_eq!(claims.len(), 16);
+    let fails = claims.iter().any(|claim| claim["holds"] == false);
+    assert_eq!(output.status.code(), Some(i32::from(fails)));
+    // Whatever the trainings.
+    for what in ["less aligned with the gradient than MDGL", "A minimum attracts the three-factor"]
+    {
+        let claim = claims.iter().find(|c| c["what"].as_str().unwrap().contains(what)).unwrap();
+        assert_eq!(claim["holds"], true, "{claim}");
+    }
     let plates = sections[0]["plates"].as_array().unwrap();
     assert_eq!(plates.len(), 5);
     for plate in plates {

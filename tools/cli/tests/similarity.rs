@@ -1,81 +1,15 @@
 //! `hesse similarity` and `hesse validate similarity` from outside: values, files, bad input.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod desk;
+
+use std::path::Path;
 
 use hesse::io::{Archive, Array};
 use serde_json::Value;
 
+use desk::Desk;
+
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/similarity");
-
-struct Desk(tempfile::TempDir);
-
-impl Desk {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn arrays(&self, name: &str, arrays: Vec<(&str, Array)>) {
-        let mut archive = Archive::new();
-        for (name, array) in arrays {
-            archive.insert(name, array);
-        }
-        archive.write(self.path(name)).unwrap();
-    }
-
-    fn run(&self, arguments: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_hesse"))
-            .args(arguments.split_whitespace())
-            .current_dir(self.0.path())
-            .env_remove("HESSE_ISA")
-            .env_remove("RAYON_NUM_THREADS")
-            .output()
-            .unwrap()
-    }
-
-    fn json(&self, arguments: &str) -> Value {
-        let output = self.run(&format!("{arguments} --json"));
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{arguments}: {message}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    fn text(&self, arguments: &str) -> String {
-        let output = self.run(arguments);
-        assert_eq!(output.status.code(), Some(0), "{arguments}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn refuses(&self, cases: &[(&str, &str)]) {
-        for (arguments, message) in cases {
-            let output = self.run(&format!("{arguments} --out out"));
-            let line = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(2), "{arguments}: {line}");
-            assert!(line.starts_with("hesse: ") && line.lines().count() == 1, "{line}");
-            assert!(line.contains(message), "{arguments}:\n{line}\nexpected {message}");
-            assert!(!self.path("out").exists(), "{arguments}");
-        }
-    }
-
-    fn has(&self, folder: &str, names: &[&str]) {
-        for name in names {
-            let path = self.path(folder).join(name);
-            assert!(path.is_file(), "{}", path.display());
-            if name.ends_with(".svg") {
-                let svg = std::fs::read_to_string(path).unwrap();
-                assert!(svg.starts_with("<svg") && !svg.contains("no finite data"), "{name}");
-            }
-        }
-    }
-
-    fn written(&self, file: &str, name: &str) -> Vec<f64> {
-        Archive::read(self.path(file)).unwrap().get(name).unwrap().to_f64().unwrap()
-    }
-}
 
 fn golden(file: &str, name: &str) -> Vec<f64> {
     Archive::read(Path::new(GOLDEN).join(file)).unwrap().get(name).unwrap().to_f64().unwrap()
@@ -121,7 +55,7 @@ fn similarity_matrices() {
     desk.json(&format!("similarity rsm {mean} --out mean"));
     let (a, b) = (desk.written("trials/rsm.npz", "rsm_1"), desk.written("mean/rsm.npz", "rsm_0"));
     all_close(&a, &b, 1e-12);
-    assert!(desk.text(&format!("similarity rsm {mean}")).contains("118 stimuli"));
+    assert!(desk.printed(&format!("similarity rsm {mean}")).contains("118 stimuli"));
 }
 
 #[test]
@@ -213,7 +147,7 @@ fn depths_along_a_ladder() {
     close(&summary["lower"][0][1], lower, 0.0);
     // The same on any number of threads.
     assert_eq!(desk.json(&format!("{command} --threads 3")), summary);
-    let text = desk.text(&format!("{command} --refine parabolic"));
+    let text = desk.printed(&format!("{command} --refine parabolic"));
     assert!(text.contains("layers 0 to 1") && text.contains("lower than"), "{text}");
     let mass = desk.json(&format!("{command} --refine centre-of-mass"));
     close(&mass["populations"][1]["depth"], 1.0 / (1.0 + ab), 1e-12);

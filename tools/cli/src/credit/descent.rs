@@ -105,12 +105,15 @@ pub struct Look {
 }
 
 impl Descent<'_> {
-    /// Trains from θ and measures the end.
+    /// Whether options and data fit each other.
     ///
     /// # Errors
-    /// Options and data that do not fit each other.
-    pub fn run(&self, start: &[f64]) -> Result<Outcome> {
-        let decay = Decay::new(self.rnn, self.l2)?;
+    /// They do not.
+    pub fn check(&self) -> Result<()> {
+        self.training(&Decay::new(self.rnn, self.l2)?).map(|_| ())
+    }
+
+    fn training(&self, decay: &Decay<f64>) -> Result<Training<'_, f64>> {
         let mut training =
             Training::new(self.rnn, self.train, self.rule.clone(), self.schedule, self.steps)?
                 .decay(decay.clone())
@@ -128,9 +131,19 @@ impl Descent<'_> {
             Target::OfAll(loss, every) => training.target_loss_on_all(loss, every)?,
         };
         if let Some(every) = self.every {
-            let curvature = Curvature::new(self.rnn, self.train, &decay)?.seed(self.seed);
+            let curvature = Curvature::new(self.rnn, self.train, decay)?.seed(self.seed);
             training = training.checkpoints(every, Some(curvature))?;
         }
+        Ok(training)
+    }
+
+    /// Trains from θ and measures the end.
+    ///
+    /// # Errors
+    /// Options and data that do not fit each other.
+    pub fn run(&self, start: &[f64]) -> Result<Outcome> {
+        let decay = Decay::new(self.rnn, self.l2)?;
+        let training = self.training(&decay)?;
         let history = training.run(start)?;
         let steps = history.losses.len() as u64 - 1;
         let theta = history.parameters;
@@ -251,7 +264,12 @@ impl Outcome {
             residual: f,
             smallest: g,
             losses: archive.get("losses")?.to_f64()?,
-            checkpoints: archive.get("checkpoints")?.to_f64()?.chunks_exact(9).map(Look::read).collect(),
+            checkpoints: archive
+                .get("checkpoints")?
+                .to_f64()?
+                .chunks_exact(9)
+                .map(Look::read)
+                .collect(),
             parameters: archive.get("parameters")?.to_f64()?,
         })
     }

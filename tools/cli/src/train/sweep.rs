@@ -1,7 +1,7 @@
 //! A sweep: one training for every learning rate, batch size and seed.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use hesse::Real;
@@ -11,7 +11,6 @@ use hesse::network::{
     TrainingStatus,
 };
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{
     Arguments, CURVE_POINTS, OptimizerName, optimizer, percent, samples, score, status_name,
@@ -22,18 +21,19 @@ use crate::figure::Figure;
 use crate::network_file;
 use crate::output::{Folder, Output, to_json};
 use crate::progress::Progress;
+use crate::runs::prepare;
 use crate::table::Table;
 use crate::units::three;
 
 /// The seeds of a sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seeds(Vec<u64>);
+pub struct Seeds(pub(crate) Vec<u64>);
 
 /// More seeds than anybody means.
 const MOST_SEEDS: u64 = 100_000;
 
 /// Reads `1..8` (eight seeds) and `1,3,7`.
-pub(super) fn seeds(text: &str) -> Result<Seeds, String> {
+pub(crate) fn seeds(text: &str) -> Result<Seeds, String> {
     let wrong = || format!("expected FIRST..LAST or seeds with commas between them, got {text:?}");
     let mut seeds = Vec::new();
     for part in text.split(',') {
@@ -143,7 +143,9 @@ pub(super) fn train<T: Real>(arguments: &Arguments, output: &Output) -> Result<V
     if let Some(folder) = folder {
         let runs = runs_folder(folder);
         let shared = shared(arguments, architecture, &data);
-        prepare(&runs, &settings, &shared, arguments.resume)?;
+        let checkpoint = |setting| Sweep::<f64>::checkpoint(&runs, setting);
+        let earlier = settings.iter().map(checkpoint).find(|checkpoint| checkpoint.exists());
+        prepare(&runs, earlier, &shared, arguments.resume)?;
         sweep = sweep.folder(&runs, arguments.every.unwrap_or(CHECKPOINT_EVERY));
     }
 
@@ -220,48 +222,6 @@ fn shared<T: Real>(arguments: &Arguments, network: Architecture, data: &Dataset<
         momentum: arguments.momentum,
         weight_decay: arguments.weight_decay,
     }
-}
-
-/// Makes the folder of the trainings. An earlier sweep there is neither overwritten nor gone on with
-/// under other options.
-fn prepare(
-    runs: &Path,
-    settings: &[SweepSetting],
-    shared: &Shared,
-    resume: bool,
-) -> Result<(), Failure> {
-    let folder = Folder::create(runs)?;
-    let json = |error| Failure::input(format!("JSON: {error}"));
-    let wanted = serde_json::to_value(shared).map_err(json)?;
-    let path = runs.join("options.json");
-    let earlier = settings
-        .iter()
-        .map(|setting| Sweep::<f64>::checkpoint(runs, setting))
-        .find(|checkpoint| checkpoint.exists());
-    match (earlier, resume) {
-        (Some(checkpoint), false) => {
-            let message = "expected no earlier training without --resume, got one";
-            return Err(Failure::input(format!("{}: {message}", checkpoint.display())));
-        }
-        (Some(_), true) => {
-            let text = std::fs::read_to_string(&path);
-            let text = text.map_err(|error| hesse::Error::io(&path, error))?;
-            let found: Value = serde_json::from_str(&text)
-                .map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
-            let fields = wanted.as_object().into_iter().flatten();
-            if let Some((name, value)) =
-                fields.into_iter().find(|(name, value)| found.get(name) != Some(value))
-            {
-                let got = found.get(name).unwrap_or(&Value::Null);
-                let message = format!("{name}: expected {value} to go on, got {got}");
-                return Err(Failure::input(format!("{}: {message}", path.display())));
-            }
-        }
-        (None, _) => {
-            folder.write("options.json", (to_json(shared)? + "\n").as_bytes())?;
-        }
-    }
-    Ok(())
 }
 
 fn rows<T: Real>(

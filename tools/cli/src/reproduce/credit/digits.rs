@@ -90,7 +90,13 @@ struct Setting {
 
 impl Setting {
     /// On few images until the loss is small.
-    fn matched(&self, learner: Learner, rate: f64, seed: u64, steps: u64) -> Result<Descent<'_>, Failure> {
+    fn matched(
+        &self,
+        learner: Learner,
+        rate: f64,
+        seed: u64,
+        steps: u64,
+    ) -> Result<Descent<'_>, Failure> {
         Ok(Descent {
             rnn: &self.leaky,
             train: &self.few,
@@ -109,7 +115,13 @@ impl Setting {
     }
 
     /// Without leak, on many images with weight decay, for all steps.
-    fn edge(&self, learner: Learner, seed: u64, steps: u64, every: Option<u64>) -> Result<Descent<'_>, Failure> {
+    fn edge(
+        &self,
+        learner: Learner,
+        seed: u64,
+        steps: u64,
+        every: Option<u64>,
+    ) -> Result<Descent<'_>, Failure> {
         let (rate, l2) = EDGE;
         Ok(Descent {
             rnn: &self.plain,

@@ -123,7 +123,8 @@ impl Integrations {
         let interval = correlation.interval(0.95)?;
         let losses = spearman(&column(|o| o.largest), &column(Outcome::loss_gap))?;
         let arrived = all.iter().filter(|o| o.train_loss <= TARGET).count();
-        let (rise, beside) = (slow.curvature() / exact.curvature(), slow.curvature() / local.curvature());
+        let (rise, beside) =
+            (slow.curvature() / exact.curvature(), slow.curvature() / local.curvature());
         Ok(vec![
             Claim::reported(
                 "Integration: networks that reach the training loss at which all are compared",
@@ -164,12 +165,14 @@ impl Integrations {
 
     pub(super) fn tables(&self) -> Result<Vec<(String, Table)>, Failure> {
         let groups: Vec<_> = LEARNERS.into_iter().zip(&self.groups).collect();
-        let caption = "Integration: means ± standard deviations over networks, beside the reference runs";
+        let caption =
+            "Integration: means ± standard deviations over networks, beside the reference runs";
         Ok(vec![(caption.to_owned(), Reference::read()?.table("integration_", &groups)?)])
     }
 
     pub(super) fn plates(&self) -> Vec<Plate> {
-        let mut gap = Figure::new("Curvature and generalisation", "λ₁", "training − test accuracy").log_x();
+        let mut gap =
+            Figure::new("Curvature and generalisation", "λ₁", "training − test accuracy").log_x();
         let mut speed = Figure::new("Integration", "step", "training loss").log_y();
         for (learner, group) in LEARNERS.into_iter().zip(&self.groups) {
             let points = group.0.iter().map(|o| (o.largest, o.accuracy_gap()));
@@ -218,4 +221,3 @@ pub(super) fn scaled(task: &str, rise: f64, beside: f64, reference: &str) -> Cla
         rise >= 3.0 && (0.5..=2.0).contains(&beside),
     )
 }
-

@@ -27,13 +27,8 @@ pub(super) enum Learner {
 }
 
 /// Those that the reference runs have, in the order of the tables.
-pub(super) const LEARNERS: [Learner; 5] = [
-    Learner::Bptt,
-    Learner::SlowBptt,
-    Learner::ModProp,
-    Learner::Mdgl,
-    Learner::ThreeFactor,
-];
+pub(super) const LEARNERS: [Learner; 5] =
+    [Learner::Bptt, Learner::SlowBptt, Learner::ModProp, Learner::Mdgl, Learner::ThreeFactor];
 
 impl Learner {
     pub(super) fn name(self) -> &'static str {

@@ -73,7 +73,10 @@ fn compute(
         ("mdgl_cell_", Rule::Mdgl { weights: BackWeights::Exact }),
     ];
     if checks.wants(&[&name("FB")]) {
-        rules.push(("eprop_random_", Rule::ThreeFactor { feedback: Feedback::Fixed(values("FB")?) }));
+        rules.push((
+            "eprop_random_",
+            Rule::ThreeFactor { feedback: Feedback::Fixed(values("FB")?) },
+        ));
     }
     for (of, rule) in rules {
         gradient(checks, arrays, &rnn, &name(of), &states.gradient(&rule)?);

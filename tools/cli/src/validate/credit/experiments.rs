@@ -79,7 +79,8 @@ fn compute(checks: &mut Checks<'_>, arrays: &Arrays, setting: &Setting) -> Resul
     for table in TABLES.into_iter().filter(|table| arrays.numbers.contains_key(*table)) {
         let ([seeds, columns], _) = arrays.with_axes::<2>(table)?;
         if columns != COLUMNS || seeds > 1000 {
-            let message = format!("expected up to 1000 rows of {COLUMNS}, got {seeds} of {columns}");
+            let message =
+                format!("expected up to 1000 rows of {COLUMNS}, got {seeds} of {columns}");
             return Err(arrays.wrong(table, message));
         }
         // Below 1000.
@@ -94,7 +95,8 @@ fn compute(checks: &mut Checks<'_>, arrays: &Arrays, setting: &Setting) -> Resul
     let mut all = true;
     for table in TABLES {
         let of_table = |changed: bool| {
-            let chosen = jobs.iter().zip(&rows).filter(move |(job, _)| job.0 == table && job.2 == changed);
+            let chosen =
+                jobs.iter().zip(&rows).filter(move |(job, _)| job.0 == table && job.2 == changed);
             chosen.map(|(_, row)| *row).collect::<Vec<Row>>()
         };
         let (got, other) = (of_table(false), of_table(true));
@@ -102,7 +104,8 @@ fn compute(checks: &mut Checks<'_>, arrays: &Arrays, setting: &Setting) -> Resul
             continue;
         }
         let largest = |column: usize| got.iter().map(|row| row[column].abs()).fold(0.0, f64::max);
-        let sizes: Vec<f64> = (0..COLUMNS).map(largest).map(|size| if size > 0.0 { size } else { 1.0 }).collect();
+        let sizes: Vec<f64> =
+            (0..COLUMNS).map(largest).map(|size| if size > 0.0 { size } else { 1.0 }).collect();
         let steady = |(a, b): (&Row, &Row)| {
             (0..COLUMNS).all(|c| (a[c] - b[c]).abs() <= SHARE * TOLERANCES[c] * sizes[c])
         };

@@ -89,7 +89,8 @@ impl Case {
             theta.extend_from_slice(&arrays.get(name)?.values);
         }
         if theta.len() != rnn.parameter_count() {
-            let message = format!("expected {} parameters, got {}", rnn.parameter_count(), theta.len());
+            let message =
+                format!("expected {} parameters, got {}", rnn.parameter_count(), theta.len());
             return Err(arrays.wrong(&names.join(", "), message));
         }
         let target = match arrays.text("cfg_loss", &["mse_all", "mse_last", "ce_last", "ce_all"])? {
@@ -113,7 +114,11 @@ impl Case {
 }
 
 /// Sequences of shape samples × steps × inputs.
-pub(super) fn sequences(arrays: &Arrays, name: &str, target: Target<f64>) -> Result<Sequences<f64>> {
+pub(super) fn sequences(
+    arrays: &Arrays,
+    name: &str,
+    target: Target<f64>,
+) -> Result<Sequences<f64>> {
     let (shape, x) = arrays.with_axes::<3>(name)?;
     Sequences::new(x.to_vec(), shape, target)
 }
@@ -124,7 +129,13 @@ pub(super) fn types(arrays: &Arrays) -> Result<CellTypes> {
 }
 
 /// Compares an output as it is, in the shape that the file has for as many numbers: [t][b][i].
-pub(super) fn compare(checks: &mut Checks<'_>, arrays: &Arrays, name: &str, rule: Rule, got: &[f64]) {
+pub(super) fn compare(
+    checks: &mut Checks<'_>,
+    arrays: &Arrays,
+    name: &str,
+    rule: Rule,
+    got: &[f64],
+) {
     let Some(want) = arrays.numbers.get(name) else { return };
     let shape = match want.values.len() == got.len() {
         true => want.shape.clone(),

@@ -25,7 +25,9 @@ impl Tables {
         let counts = archive.get("ki")?;
         let counts = counts
             .as_slice::<u64>()
-            .ok_or_else(|| Error::range(counts.label(), "whole numbers of 64 bits", counts.dtype()))?
+            .ok_or_else(|| {
+                Error::range(counts.label(), "whole numbers of 64 bits", counts.dtype())
+            })?
             .to_vec();
         let (widths, heights) = (floats("wi")?, floats("fi")?);
         for table in [counts.len(), widths.len(), heights.len()] {
@@ -188,7 +190,10 @@ mod tests {
     fn numbers_are_those_of_numpy() {
         let tables = Tables::read().unwrap();
         let mut words = Generator::new(&tables, 3);
-        assert_eq!([words.word(), words.word()], [1_579_948_266_424_812_280, 4_368_382_809_143_759_861]);
+        assert_eq!(
+            [words.word(), words.word()],
+            [1_579_948_266_424_812_280, 4_368_382_809_143_759_861]
+        );
         let mut generator = Generator::new(&tables, 3);
         let near = |got: &[f64], want: &[f64]| {
             let close = got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-8);
@@ -201,6 +206,9 @@ mod tests {
         // Enough for every branch of the ziggurat.
         let many = Generator::new(&tables, 1).normals(100_000);
         assert_eq!(many[99_999], 0.968_409_746_757_162_5);
-        assert_eq!(many.iter().fold(0.0, |m, x| if x.abs() > m { x.abs() } else { m }), 4.406_353_522_522_504);
+        assert_eq!(
+            many.iter().fold(0.0, |m, x| if x.abs() > m { x.abs() } else { m }),
+            4.406_353_522_522_504
+        );
     }
 }

@@ -45,7 +45,19 @@ impl Layout for Rules {
     }
 
     fn marks(&self) -> &'static [&'static str] {
-        &["W", "U", "b", "O", "c", "x", "target", "FB", "types", "bptt_dW", "align_cos_rho_normratio"]
+        &[
+            "W",
+            "U",
+            "b",
+            "O",
+            "c",
+            "x",
+            "target",
+            "FB",
+            "types",
+            "bptt_dW",
+            "align_cos_rho_normratio",
+        ]
     }
 
     fn validate(&self, checks: &mut Checks<'_>) -> std::result::Result<(), Failure> {
@@ -76,7 +88,12 @@ fn compute(checks: &mut Checks<'_>, arrays: &Arrays) -> Result<()> {
     gradient(checks, arrays, rnn, "bptt_", &exact);
     let rule = |name: &str| named(name, arrays, &types, &fixed);
     for name in NAMES {
-        if checks.wants(&["dW", "dU", "db"].map(|block| format!("{name}_{block}")).each_ref().map(String::as_str)) {
+        if checks.wants(
+            &["dW", "dU", "db"]
+                .map(|block| format!("{name}_{block}"))
+                .each_ref()
+                .map(String::as_str),
+        ) {
             let got = states.gradient(&rule(name)?)?;
             gradient(checks, arrays, rnn, &format!("{name}_"), &got);
         }
@@ -96,7 +113,11 @@ fn compute(checks: &mut Checks<'_>, arrays: &Arrays) -> Result<()> {
             let of = Alignment::between(&exact[block.clone()], &got[block.clone()])?;
             table.extend([of.cosine, of.rho, of.norm_ratio].map(|x| x.unwrap_or(f64::NAN)));
         }
-        checks.compare("align_cos_rho_normratio", GRADIENT, &Numbers::matrix(names.len(), 3, table));
+        checks.compare(
+            "align_cos_rho_normratio",
+            GRADIENT,
+            &Numbers::matrix(names.len(), 3, table),
+        );
     }
     online(checks, arrays, &case, &fixed)?;
     curvature(checks, arrays, &case)
@@ -145,7 +166,9 @@ pub(super) fn named(
         _ if name.starts_with("modprop_code_") => modprop(Propagation::Code),
         _ if name.starts_with("modprop_taps_") => modprop(Propagation::Taps { hops: None }),
         _ if name.starts_with("modprop_taps3_") => modprop(Propagation::Taps { hops: Some(3) }),
-        _ => Err(arrays.wrong("align_names", format!("expected rules that are known, got {name:?}"))),
+        _ => {
+            Err(arrays.wrong("align_names", format!("expected rules that are known, got {name:?}")))
+        }
     }
 }
 
@@ -185,7 +208,8 @@ fn online(
 
 /// Hessian products, the Hessian of W and of all parameters, their spectra and leading vectors.
 fn curvature(checks: &mut Checks<'_>, arrays: &Arrays, case: &Case) -> Result<()> {
-    let names = ["hvp", "hessW", "hessW_eigvals", "hessW_top_vecs", "hess_full", "hess_full_eigvals"];
+    let names =
+        ["hvp", "hessW", "hessW_eigvals", "hessW_top_vecs", "hess_full", "hess_full_eigvals"];
     if !checks.wants(&names) {
         return Ok(());
     }
@@ -243,7 +267,8 @@ fn curvature(checks: &mut Checks<'_>, arrays: &Arrays, case: &Case) -> Result<()
     for k in 0..count.min(values.len()) {
         let own = values[values.len() - 1 - k];
         for j in (0..lambda.nrows()).filter(|&j| (lambda[j] - own).abs() <= CLUSTER * size) {
-            let share: f64 = (0..n.min(q.nrows())).map(|i| q[(i, j)] * vectors[i * count + k]).sum();
+            let share: f64 =
+                (0..n.min(q.nrows())).map(|i| q[(i, j)] * vectors[i * count + k]).sum();
             (0..n.min(q.nrows())).for_each(|i| got[i * count + k] += share * q[(i, j)]);
         }
     }

@@ -44,7 +44,8 @@ fn compute(checks: &mut Checks<'_>, arrays: &Arrays) -> Result<()> {
     }
     let (threshold, slope) = (arrays.scalar("thr")?, arrays.scalar("gamma")?);
     let refractory = arrays.counts("n_ref", 1 << 20)?.first().copied().unwrap_or(0);
-    let rnn = SpikingRnn::new(inputs, outputs, beta, decays, threshold, slope)?.refractory(refractory);
+    let rnn =
+        SpikingRnn::new(inputs, outputs, beta, decays, threshold, slope)?.refractory(refractory);
     let mut theta = Vec::new();
     for name in ["W", "U", "O", "c"] {
         theta.extend_from_slice(&arrays.get(name)?.values);

@@ -49,8 +49,7 @@ fn compute(checks: &mut Checks<'_>, arrays: &Arrays) -> Result<()> {
     let absolute = Close::Absolute(GRADIENT.tolerance() * size);
     compare(checks, arrays, "eig_trunc_im", absolute, &imaginary);
     let first = |values: &[f64]| values.first().copied().unwrap_or(f64::NAN);
-    let [rho, limits @ ..] =
-        [of.rho, of.exact_limit, of.rule_limit].map(|x| x.unwrap_or(f64::NAN));
+    let [rho, limits @ ..] = [of.rho, of.exact_limit, of.rule_limit].map(|x| x.unwrap_or(f64::NAN));
     compare(checks, arrays, "rho", GRADIENT, &[rho]);
     compare(checks, arrays, "lambda1", GRADIENT, &[first(&of.exact)]);
     compare(checks, arrays, "lambda_hat", GRADIENT, &[first(&real)]);

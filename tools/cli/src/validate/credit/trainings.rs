@@ -1,7 +1,9 @@
 //! `F`: fifty steps of gradient descent under six rules, with curvature and alignment at checkpoints.
 
 use hesse::Result;
-use hesse::credit::{Block, Checkpoint, Curvature, Decay, Eigensolver, Feedback, Rule, Scaling, Training};
+use hesse::credit::{
+    Block, Checkpoint, Curvature, Decay, Eigensolver, Feedback, Rule, Scaling, Training,
+};
 use hesse::optimize::Schedule;
 
 use super::network::{Case, DESCRIPTION, about, compare, types};
