@@ -205,7 +205,7 @@ fn permutations_of_directions_come_down_to_the_null_level() {
     let (n, kx, ky, draws) = (30, 4, 3, 400);
     let (x, y) = related(n, kx, ky, 10);
     let directions = |x: &faer::Mat<f64>| PrincipalDirections::of(x.as_ref()).unwrap();
-    let (dx, dy) = (directions(&x), directions(&y));
+    let dx = directions(&x);
     let stream = Stream::new(11, "orders");
     let squares: Vec<f64> = (0..draws)
         .map(|d| {
