@@ -16,7 +16,7 @@ use crate::{Real, Result};
 /// numbers, and N more with a readout filter.
 #[derive(Debug)]
 pub struct States<T: Real> {
-    rnn: Arc<RateRnn>,
+    pub(super) rnn: Arc<RateRnn>,
     samples: usize,
     steps: usize,
     passes: Vec<Pass<T>>,

@@ -124,7 +124,7 @@ fn a_full_fit_is_the_library_s_with_its_certificate() {
     assert!(near["status"] == "converged" && float(&near["gap"]) <= 1e-6);
     assert!(near["tolerance"].is_null() && fit["gap"].is_null());
     assert!(float(&near["objective"]) <= (1.0 + 1e-6) * want.objective);
-    let text = desk.text("connectome fit toy.npz --lambda 10 --gap 1e-6");
+    let text = desk.printed("connectome fit toy.npz --lambda 10 --gap 1e-6");
     assert!(text.contains("gap to the minimum, relative"), "{text}");
     let refused = desk.refused("connectome fit toy.npz --lambda 10 --gap 0");
     assert!(refused.starts_with("--gap: expected a positive finite number"), "{refused}");
