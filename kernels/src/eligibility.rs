@@ -168,10 +168,7 @@ impl<T: Real> Unit<'_, T> {
         let (keep, kappa) = (T::splat(simd, self.keep), T::splat(simd, self.kappa));
         let mut sums = [T::splat(simd, T::ZERO); N];
         if LEARN {
-            let before = &T::as_simd::<S>(&self.sums[start..start + length]).0[..N];
-            for i in 0..N {
-                sums[i] = before[i];
-            }
+            sums.copy_from_slice(&T::as_simd::<S>(&self.sums[start..start + length]).0[..N]);
         }
         for (b, &gain) in self.gains.iter().enumerate() {
             let place = b * self.width + start..b * self.width + start + length;
@@ -201,10 +198,8 @@ impl<T: Real> Unit<'_, T> {
             }
         }
         if LEARN {
-            let out = &mut T::as_mut_simd::<S>(&mut self.sums[start..start + length]).0[..N];
-            for i in 0..N {
-                out[i] = sums[i];
-            }
+            let out = T::as_mut_simd::<S>(&mut self.sums[start..start + length]).0;
+            out[..N].copy_from_slice(&sums);
         }
     }
 

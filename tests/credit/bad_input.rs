@@ -198,7 +198,7 @@ fn curvatures_and_trainings() {
     refused(training(0.1).unwrap().target_loss_on_all(0.1, 0), text);
     let text = "target loss: expected a number, got NaN";
     refused(training(0.1).unwrap().target_loss_on_all(f64::NAN, 1), text);
-    let text = "adaptive feedback: not applicable: expected three factors with a matrix as feedback, got \"bptt\"";
+    let text = "adaptive feedback: not applicable: expected three factors with a matrix as feedback, got bptt";
     refused(training(0.1).unwrap().adaptive_feedback(0.0), text);
     let text = "steps between checkpoints: expected 1 or more, got 0";
     refused(training(0.1).unwrap().checkpoints(0, None), text);

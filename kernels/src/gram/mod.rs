@@ -2,7 +2,7 @@
 //! the rows before.
 //!
 //! A block holds `width` numbers of each row, a multiple of [`WIDTH`], filled up with zeros; rows are
-//! filled up to [`padded`] with rows of zeros. Each element of G is kept as [`LANES`] partial sums, so
+//! filled up to [`padded`] with rows of zeros. Each element of G is kept as eight partial sums, so
 //! that nothing is added up across lanes before [`Sums::element`], and only tiles on and below
 //! the diagonal are computed.
 //!

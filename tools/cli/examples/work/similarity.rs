@@ -58,7 +58,7 @@ fn responses<T: Real>(seed: u32, n: usize, p: usize) -> Vec<T> {
     let mut x = uniform::<T>(seed, n * p);
     for (i, row) in x.chunks_exact_mut(p).enumerate() {
         let strength = T::ONE + T::from_f64(0.05) * T::from_f64(i as f64);
-        row.iter_mut().for_each(|x| *x = *x / strength);
+        row.iter_mut().for_each(|x| *x /= strength);
     }
     x
 }

@@ -5,7 +5,7 @@ use hesse::io::{Archive, Array, Format};
 use hesse::statistics::{spearman, standard_deviation};
 use serde::Serialize;
 
-use super::descent::Outcome;
+use super::descent::{Outcome, Reading};
 use super::pictures::{self, Shown};
 use super::problem::{NetworkArguments, Problem, TaskArguments, TrainingArguments};
 use super::rules::RuleName;
@@ -268,7 +268,7 @@ impl Summary {
             largest_eigenvalue: some(o.largest),
             smallest_eigenvalue: some(o.smallest),
         };
-        let gaps: [fn(&Outcome) -> f64; 2] = [Outcome::accuracy_gap, Outcome::loss_gap];
+        let gaps: [Reading; 2] = [Outcome::accuracy_gap, Outcome::loss_gap];
         let pairs = gaps.map(|gap| {
             let both = outcomes.iter().map(|o| (o.largest, gap(o)));
             both.filter(|(x, y)| x.is_finite() && y.is_finite()).unzip::<f64, f64, Vec<_>, Vec<_>>()
@@ -321,7 +321,7 @@ fn write(
     seeds: usize,
 ) -> Result<(), Failure> {
     let mut arrays = Archive::new();
-    let columns: [(&str, fn(&Outcome) -> f64); 7] = [
+    let columns: [(&str, Reading); 7] = [
         ("train_loss", |o| o.train_loss),
         ("train_accuracy", |o| o.train_accuracy),
         ("test_loss", |o| o.test_loss),

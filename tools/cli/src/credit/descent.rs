@@ -51,6 +51,9 @@ pub struct Descent<'a> {
     pub seed: u64,
 }
 
+/// A number of an outcome.
+pub type Reading = fn(&Outcome) -> f64;
+
 /// The end of a training, and the way to it. What does not exist is NaN: accuracies of values, test
 /// results without tests, curvature after a divergence.
 #[derive(Clone, Debug, PartialEq)]

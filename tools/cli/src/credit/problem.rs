@@ -189,11 +189,11 @@ impl Problem {
     }
 }
 
+/// What is trained on, what is tested on, and the number of outputs.
+type Data = (Sequences<f64>, Option<Sequences<f64>>, usize);
+
 impl TaskArguments {
-    /// What is trained on, what is tested on, and the number of outputs.
-    fn data(
-        &self,
-    ) -> std::result::Result<(Sequences<f64>, Option<Sequences<f64>>, usize), Failure> {
+    fn data(&self) -> std::result::Result<Data, Failure> {
         let path = Path::new(&self.task);
         if path.extension().is_some() {
             return self.file(path);
@@ -247,9 +247,7 @@ impl TaskArguments {
         }
     }
 
-    fn digits(
-        &self,
-    ) -> std::result::Result<(Sequences<f64>, Option<Sequences<f64>>, usize), Failure> {
+    fn digits(&self) -> std::result::Result<Data, Failure> {
         let (trials, test) = (self.trials.unwrap_or(200), self.test.unwrap_or(800));
         if trials == 0 || trials > DIGITS || test > DIGITS - trials {
             let expected = format!("together up to {DIGITS} digits, some to train on");
@@ -269,10 +267,7 @@ impl TaskArguments {
         Ok((rows(0..trials)?, unseen, CLASSES))
     }
 
-    fn file(
-        &self,
-        path: &Path,
-    ) -> std::result::Result<(Sequences<f64>, Option<Sequences<f64>>, usize), Failure> {
+    fn file(&self, path: &Path) -> std::result::Result<Data, Failure> {
         let archive = Archive::read(path)?;
         let (x, target) = (archive.get("x")?, archive.get("target")?);
         let &[samples, steps, inputs] = x.shape() else {

@@ -10,7 +10,7 @@ use hesse::temporal_tasks::image_rows;
 use super::Sizes;
 use super::integration::{ordering, scaled};
 use super::results::{Group, LEARNERS, Learner, Reference, spread};
-use crate::credit::descent::{Descent, Outcome, Target};
+use crate::credit::descent::{Descent, Outcome, Reading, Target};
 use crate::credit::side_by_side::{self, Job};
 use crate::digits::{CLASSES, small_digits};
 use crate::failure::Failure;
@@ -204,8 +204,7 @@ impl Digits {
         let half = 0.5 * EDGE.0;
         let edge = [0, 1].map(|i| half * self.edge[i].curvature());
         let [small, large, both] = &self.remedy;
-        let (curvature, accuracy): (fn(&Outcome) -> f64, fn(&Outcome) -> f64) =
-            (|o| o.largest, |o| o.test_accuracy);
+        let (curvature, accuracy): (Reading, Reading) = (|o| o.largest, |o| o.test_accuracy);
         let rise = slow.curvature() / exact.curvature();
         let beside = slow.curvature() / local.curvature();
         Ok(vec![

@@ -5,7 +5,7 @@ use hesse::io::Archive;
 use hesse::krylov::Estimate;
 use hesse::statistics::{quantile, standard_deviation};
 
-use crate::credit::descent::Outcome;
+use crate::credit::descent::{Outcome, Reading};
 use crate::failure::Failure;
 use crate::table::Table;
 use crate::units::three;
@@ -79,11 +79,11 @@ pub(super) struct Group(pub(super) Vec<Outcome>);
 
 impl Group {
     /// Of those that did not diverge.
-    pub(super) fn values(&self, of: fn(&Outcome) -> f64) -> Vec<f64> {
+    pub(super) fn values(&self, of: Reading) -> Vec<f64> {
         self.0.iter().filter(|outcome| outcome.stop != Stop::Diverged).map(of).collect()
     }
 
-    pub(super) fn mean(&self, of: fn(&Outcome) -> f64) -> f64 {
+    pub(super) fn mean(&self, of: Reading) -> f64 {
         mean(&self.values(of))
     }
 
@@ -96,7 +96,7 @@ impl Group {
     }
 
     /// Mean ± standard deviation.
-    pub(super) fn told(&self, of: fn(&Outcome) -> f64) -> String {
+    pub(super) fn told(&self, of: Reading) -> String {
         spread(&self.values(of))
     }
 }
@@ -114,7 +114,7 @@ pub(super) fn spread(values: &[f64]) -> String {
 }
 
 /// Mean and its standard error of the differences of two groups, seed by seed.
-pub(super) fn paired(a: &Group, b: &Group, of: fn(&Outcome) -> f64) -> Estimate {
+pub(super) fn paired(a: &Group, b: &Group, of: Reading) -> Estimate {
     let both = a.0.iter().zip(&b.0);
     let both = both.filter(|(a, b)| a.stop != Stop::Diverged && b.stop != Stop::Diverged);
     Estimate::of(&both.map(|(a, b)| of(a) - of(b)).collect::<Vec<_>>())
@@ -149,7 +149,7 @@ impl Reference {
         }
         table = table.numbers("diverged");
         for &(learner, group) in groups {
-            let columns: [(fn(&Outcome) -> f64, usize); 5] = [
+            let columns: [(Reading, usize); 5] = [
                 (|o| o.steps as f64, 0),
                 (|o| o.largest, 5),
                 (|o| o.train_loss, 1),
