@@ -12,7 +12,7 @@ pub enum Start {
         seed: u64,
     },
     /// [`svd_split`](super::svd_split) of the unconstrained solution of that rank
-    /// ([`GreedyLowRank`]).
+    /// ([`GreedyLowRank`](super::GreedyLowRank)).
     SvdSplit,
     /// [`split_signed`](super::split_signed) of the unconstrained solution of rank p, where the rank
     /// asked for is 2p − 1.
