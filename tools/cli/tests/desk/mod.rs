@@ -74,13 +74,21 @@ impl Desk {
     /// Asserts exit code 2, one line on standard error, nothing printed, and no folder `out`; returns
     /// the line.
     pub fn refused(&self, arguments: &str) -> String {
+        let (line, printed) = self.refused_late(arguments);
+        assert!(printed.is_empty(), "{arguments}: {printed}");
+        line
+    }
+
+    /// The same of a command that may have told of its input before: the line, and what was printed.
+    pub fn refused_late(&self, arguments: &str) -> (String, String) {
         let output = self.run(&format!("{arguments} --out out"));
         let line = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments}: {line}");
         assert!(line.starts_with("hesse: ") && line.lines().count() == 1, "{arguments}: {line}");
         assert!(!line.contains("panicked"), "{line}");
-        assert!(output.stdout.is_empty() && !self.path("out").exists(), "{arguments}");
-        line.trim_end().trim_start_matches("hesse: ").to_owned()
+        assert!(!self.path("out").exists(), "{arguments}");
+        let line = line.trim_end().trim_start_matches("hesse: ").to_owned();
+        (line, String::from_utf8(output.stdout).unwrap())
     }
 
     /// Asserts that each command is refused with a line that holds the message.
