@@ -36,7 +36,8 @@ impl Sizes {
             integration: 20,
             digits: 5,
             edge: 3,
-            remedy: 5,
+            // Accuracy spreads by 0.03 from seed to seed, as much as the effect is large: 5 do not show it.
+            remedy: 20,
             steps: 3000,
             remedy_steps: 2500,
             test: 1000,
@@ -54,7 +55,7 @@ impl Sizes {
                 images: (100, 100),
             },
             Size::Usual => usual,
-            Size::Full => Self { integration: 100, digits: 20, edge: 10, remedy: 20, ..usual },
+            Size::Full => Self { integration: 100, digits: 20, edge: 10, ..usual },
         }
     }
 }
