@@ -20,6 +20,15 @@ fn along(shown: &Shown<'_>, of: impl Fn(&Look) -> f64) -> Vec<(f64, f64)> {
     shown.outcome.checkpoints.iter().map(|look| (look.step as f64, of(look))).collect()
 }
 
+/// The same, and the end of the training, where it is known.
+fn to_end(shown: &Shown<'_>, of: impl Fn(&Look) -> f64, end: f64) -> Vec<(f64, f64)> {
+    let mut points = along(shown, of);
+    if end.is_finite() {
+        points.push((shown.outcome.steps as f64, end));
+    }
+    points
+}
+
 /// loss.svg, alignment.svg, edge.svg and, with tests, gap.svg.
 pub(super) fn of(trainings: &[Shown<'_>]) -> Vec<Picture> {
     let mut loss = Figure::new("Loss", "step", "loss of the step's samples").log_y();
@@ -33,9 +42,12 @@ pub(super) fn of(trainings: &[Shown<'_>]) -> Vec<Picture> {
         let curve = losses.iter().enumerate().step_by(stride).map(|(k, &l)| (k as f64, l));
         loss = loss.line(&shown.name, curve);
         alignment = alignment.line(&shown.name, along(shown, |look| look.cosine));
-        edge = edge.line(&shown.name, along(shown, |look| 0.5 * shown.rate * look.largest));
+        let (end, half) = (shown.outcome, 0.5 * shown.rate);
+        let sharpness = to_end(shown, |look| half * look.largest, half * end.largest);
+        edge = edge.line(&shown.name, sharpness);
         tested |= shown.outcome.checkpoints.iter().any(|look| look.test_loss.is_finite());
-        gap = gap.line(&shown.name, along(shown, |look| look.test_loss - look.loss));
+        let gaps = to_end(shown, |look| look.test_loss - look.loss, end.loss_gap());
+        gap = gap.line(&shown.name, gaps);
     }
     let mut pictures = vec![
         ("loss.svg", loss),

@@ -82,7 +82,7 @@ pub struct TrainingArguments {
     /// Stop when the loss on all samples is at most this; with --batch, looked at every 100 steps
     #[arg(long, value_name = "LOSS", allow_negative_numbers = true)]
     target_loss: Option<f64>,
-    /// Steps between looks at curvature, alignment and gap [default: a tenth of the steps]
+    /// Steps between looks at curvature, alignment and gap [default: a fiftieth of the steps]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     every: Option<u64>,
 }
@@ -183,7 +183,7 @@ impl Problem {
             l2: self.l2,
             batches,
             target,
-            every: Some(arguments.every.unwrap_or(arguments.steps.div_ceil(10).max(1))),
+            every: Some(arguments.every.unwrap_or(arguments.steps.div_ceil(50).max(1))),
             seed,
         })
     }
