@@ -1,6 +1,6 @@
 //! Time and memory of exact neighbours as the number of points grows.
 //!
-//!     cargo run --release --example neighbors_growth -- [DIMENSIONS [NEIGHBOURS [POINTS ...]]]
+//!     cargo run --release -p hesse-cli --example neighbors_growth -- [DIMENSIONS [NEIGHBOURS [POINTS ...]]]
 //!
 //! Prints for each number of normal points the seconds, the exponent of the growth since the number
 //! before (2 where all pairs are screened, nearly 1 in the few dimensions of a tree), the search, the
