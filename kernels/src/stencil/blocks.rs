@@ -53,6 +53,8 @@ impl<T: Real, F: Finish<T>, const PAST: bool> WithSimd for Apply<'_, T, F, PAST>
                     }
                 }
             }
+            // Anew, for y has been lent in between.
+            let out = y[start..][..length].as_mut_ptr();
             let (mut distances, mut all) = ([0; 6], u64::MAX);
             for k in 0..6 {
                 distances[k] = run.offsets[k] as isize * columns as isize;
