@@ -79,9 +79,22 @@ fn rules<T: Real>(c: &mut Criterion, sizes: Sizes) {
         [Rule::Bptt, Rule::three_factor(), Rule::Mdgl { weights: BackWeights::Exact }, Rule::SnAp1];
     for rule in rules {
         group.bench_function(BenchmarkId::new(rule.name(), &name), |b| {
-            b.iter(|| States::new(&rnn, &theta, &data).unwrap().gradient(&rule).unwrap());
+            let mut states = States::new(&rnn, &theta, &data).unwrap();
+            b.iter(|| {
+                states.renew(&theta, &data).unwrap();
+                states.gradient(&rule).unwrap()
+            });
         });
     }
+    // In half the memory: one more forward pass.
+    let budget = States::memory_estimate(&rnn, &data) / 2;
+    let mut states = States::within(&rnn, &theta, &data, budget).unwrap();
+    group.bench_function(BenchmarkId::new("bptt_at_checkpoints", &name), |b| {
+        b.iter(|| {
+            states.renew(&theta, &data).unwrap();
+            states.gradient(&Rule::Bptt).unwrap()
+        });
+    });
     group.bench_function(BenchmarkId::new("plain_loops", &name), |b| {
         b.iter(|| plain_bptt(sizes, &theta, data.inputs()));
     });
@@ -131,45 +144,56 @@ fn plain_bptt<T: Real>(sizes: Sizes, theta: &[T], x: &[T]) -> Vec<T> {
     gradient
 }
 
-/// ε ← a ε + g z and G += f ε for traces that lie in each level, beside ε ← −ε alone (the bandwidth
-/// of reading and writing them) and two passes of plain loops.
-fn traces(c: &mut Criterion) {
+/// ε ← a ε + z and G += f ε for traces that lie in each level, beside y ← y + αx over the same bytes,
+/// unit by unit (the bandwidth of reading and writing traces while z is read), and two passes of plain
+/// loops.
+fn traces<T: Real>(c: &mut Criterion) {
     let isa = Isa::current();
     let mut group = c.benchmark_group("credit_traces");
     group.sample_size(20);
     let width = 80;
-    // 10 KiB, 320 KiB, 8 MiB, 128 MiB.
+    // In f64 15 KiB, 320 KiB, 8 MiB, 128 MiB.
     for (level, units, samples) in
-        [("L1", 1, 16), ("L2", 16, 32), ("L3", 128, 100), ("memory", 1024, 200)]
+        [("L1", 3, 8), ("L2", 16, 32), ("L3", 128, 100), ("memory", 1024, 200)]
     {
         let rows = units * samples;
-        let mut e = vec![0.1_f64; rows * width];
-        let mut random = vec![0.0_f64; rows + samples * width + units * width];
+        let mut e = vec![T::from_f64(0.1); rows * width];
+        let mut random = vec![T::ZERO; rows + samples * width];
         Stream::new(5, "bench").normals(0, &mut random);
-        let (gains, rest) = random.split_at(rows);
-        let (z, sums) = rest.split_at(samples * width);
-        let keep = vec![0.9; units];
-        let mut sums = sums.to_vec();
+        let (factors, z) = random.split_at(rows);
+        let keep = vec![T::from_f64(0.9); units];
+        let mut sums = vec![0.0; units * width];
         // One read and one write.
-        group.throughput(Throughput::Bytes(16 * e.len() as u64));
-        group.bench_function(BenchmarkId::new("hesse", level), |b| {
+        let bytes = 2 * size_of_val(&*e);
+        group.throughput(Throughput::Bytes(bytes as u64));
+        let id = |what: &str| BenchmarkId::new(format!("{what}/{}", T::NAME), level);
+        group.bench_function(id("hesse"), |b| {
             b.iter(|| {
-                let learning = Learning { factors: gains, sums: &mut sums };
-                update_traces(isa, &keep, gains, z, &mut e, None, Some(learning));
+                let learning = Learning { factors, sums: &mut sums };
+                update_traces(isa, samples, &keep, None, z, &mut e, None, Some(learning));
             });
         });
-        group.bench_function(BenchmarkId::new("bandwidth", level), |b| {
-            b.iter(|| hesse_kernels::level1::scal(isa, black_box(-1.0), &mut e));
+        // As `f64`, in which nothing is converted.
+        let numbers = size_of_val(&*e) / 8;
+        let (x, mut y) = (vec![0.5_f64; size_of_val(z) / 8], vec![0.1_f64; numbers]);
+        group.bench_function(id("bandwidth"), |b| {
+            b.iter(|| {
+                for y in y.chunks_exact_mut(x.len()) {
+                    hesse_kernels::level1::axpy(isa, black_box(-1.0), &x, y);
+                }
+            });
         });
-        group.bench_function(BenchmarkId::new("two_passes", level), |b| {
+        group.bench_function(id("two_passes"), |b| {
+            let keep = T::from_f64(0.9);
             b.iter(|| {
                 for (row, e) in e.chunks_exact_mut(width).enumerate() {
                     let z = &z[row % samples * width..][..width];
-                    e.iter_mut().zip(z).for_each(|(e, &z)| *e = 0.9 * *e + gains[row] * z);
+                    e.iter_mut().zip(z).for_each(|(e, &z)| *e = keep * *e + z);
                 }
                 for (row, e) in e.chunks_exact(width).enumerate() {
                     let sums = &mut sums[row / samples * width..][..width];
-                    sums.iter_mut().zip(e).for_each(|(sum, &e)| *sum += gains[row] * e);
+                    let factor = factors[row].to_f64();
+                    sums.iter_mut().zip(e).for_each(|(sum, &e)| *sum += factor * e.to_f64());
                 }
             });
         });
@@ -180,7 +204,8 @@ fn traces(c: &mut Criterion) {
 fn all(c: &mut Criterion) {
     rules::<f32>(c, [512, 28, 28, 128, 10]);
     rules::<f64>(c, [128, 100, 2, 64, 2]);
-    traces(c);
+    traces::<f32>(c);
+    traces::<f64>(c);
 }
 
 criterion_group!(benches, all);

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -89,6 +90,33 @@ pub fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
         return (0..n).map(f).collect();
     }
     (0..n).into_par_iter().map(f).collect()
+}
+
+/// Buffers lent to whoever works, so that no pass allocates.
+#[derive(Debug)]
+pub(crate) struct Pool<B>(Mutex<Vec<B>>);
+
+impl<B> Default for Pool<B> {
+    fn default() -> Self {
+        Pool(Mutex::new(Vec::new()))
+    }
+}
+
+impl<B: Default> Pool<B> {
+    pub(crate) fn get(&self) -> B {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give(&self, buffer: B) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut B) -> R) -> R {
+        let mut buffer = self.get();
+        let result = work(&mut buffer);
+        self.give(buffer);
+        result
+    }
 }
 
 #[cfg(test)]

@@ -436,22 +436,26 @@ class Rnn:
         return np.concatenate([cls.answer(parts) for parts in blocks])
 
 
-def torch_rnn_loss(torch, rnn):
+def torch_rnn_loss(torch, rnn, local=False, leak=0.0):
+    """With `local` the recurrent input of every step is cut from the graph, as the code of arXiv 2206.00823
+    does it."""
     x, y = torch.tensor(rnn.x), torch.tensor(rnn.y)
 
     def loss(p):
-        h = torch.zeros(x.shape[1], p[0].shape[0], dtype=x.dtype)
+        h = v = torch.zeros(x.shape[1], p[0].shape[0], dtype=x.dtype)
         for t in range(x.shape[0]):
-            h = torch.tanh(h @ p[0] + x[t] @ p[1])
+            u = (h.detach() if local else h) @ p[0] + x[t] @ p[1]
+            v = leak * v + (1 - leak) * u if leak else u
+            h = torch.tanh(v)
         return torch.nn.functional.cross_entropy(h @ p[2] + p[3], y)
 
     return loss
 
 
-def torch_rnn_gradient(rnn):
+def torch_rnn_gradient(rnn, **kind):
     torch = package("torch")
     p = [torch.tensor(a, requires_grad=True) for a in rnn.theta]
-    loss = torch_rnn_loss(torch, rnn)
+    loss = torch_rnn_loss(torch, rnn, **kind)
     return lambda: torch.autograd.grad(loss(p), p), rnn.answer
 
 
@@ -515,21 +519,6 @@ def jax_rnn_hvp_block4(rnn):
     return lambda: jax.block_until_ready(product(p, v)), answer
 
 
-def torch_rnn_three_factor(rnn):
-    """The recurrent input of every step is cut from the graph, as the code of arXiv 2206.00823 does it."""
-    torch = package("torch")
-    p = [torch.tensor(a, requires_grad=True) for a in rnn.theta]
-    x, y = torch.tensor(rnn.x), torch.tensor(rnn.y)
-
-    def run():
-        h = torch.zeros(x.shape[1], p[0].shape[0], dtype=x.dtype)
-        for t in range(x.shape[0]):
-            h = torch.tanh(h.detach() @ p[0] + x[t] @ p[1])
-        return torch.autograd.grad(torch.nn.functional.cross_entropy(h @ p[2] + p[3], y), p)
-
-    return run, rnn.answer
-
-
 for sizes, dtype, real, tolerance in (
     ((128, 28, 10, 28, 512), "f32", np.float32, 1e-4),
     ((64, 2, 2, 100, 128), "f64", np.float64, 1e-11),
@@ -541,7 +530,11 @@ for sizes, dtype, real, tolerance in (
     work(f"hvp_block4_{name}", dtype, tolerance,
          torch=make(torch_rnn_hvp_block4), jax=make(jax_rnn_hvp_block4))
     work(f"bptt_{name}", dtype, tolerance, torch=make(torch_rnn_gradient), jax=make(jax_rnn_gradient))
-    work(f"three_factor_{name}", dtype, tolerance, torch=make(torch_rnn_three_factor))
+    kind = lambda s=sizes, r=real, **kind: lambda: torch_rnn_gradient(Rnn(s, r), **kind)
+    work(f"three_factor_{name}", dtype, tolerance, torch=kind(local=True))
+    leaky = name.replace("rnn", "leaky_rnn")
+    work(f"bptt_{leaky}", dtype, tolerance, torch=kind(leak=0.6))
+    work(f"three_factor_{leaky}", dtype, tolerance, torch=kind(leak=0.6, local=True))
 
 
 # ------------------------------------------------------------------ a small vision transformer

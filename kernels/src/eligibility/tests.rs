@@ -14,6 +14,7 @@ struct Plain {
 const KAPPA: f64 = 0.75;
 
 fn every_path<T: Real>() {
+    // Ten terms below 1.75 + 1 each, in groups of eight.
     let bound = 16.0 * T::EPSILON.to_f64();
     let near = |what: &str, got: &[T], want: &[f64]| {
         for (i, (got, want)) in got.iter().zip(want).enumerate() {
@@ -21,7 +22,7 @@ fn every_path<T: Real>() {
             assert!(error <= bound, "{what}, {i}: {got} against {want}");
         }
     };
-    let (units, samples) = (3, 2);
+    let (units, samples) = (3, 10);
     for isa in Isa::available() {
         for width in [1, 2, 3, 7, 8, 9, 16, 31, 32, 33, 63, 64, 65, 70] {
             let rows = units * samples;
@@ -29,17 +30,19 @@ fn every_path<T: Real>() {
             let [gains, factors, filter_gains] = [2, 3, 4].map(|seed| values::<T>(seed, rows));
             let inputs = values::<T>(5, samples * width);
             let [traces, filtered] = [6, 7].map(|seed| values::<T>(seed, rows * width));
-            let sums = values::<T>(8, units * width);
-            for (filter, learn) in [(false, false), (false, true), (true, false), (true, true)] {
+            let sums = values::<f64>(8, units * width);
+            for which in 0..8 {
+                let [gain, filter, learn] = [1, 2, 4].map(|bit| which & bit != 0);
                 let wide = |x: &[T]| x.iter().map(|x| x.to_f64()).collect::<Vec<f64>>();
                 let mut want =
-                    Plain { traces: wide(&traces), filtered: wide(&filtered), sums: wide(&sums) };
+                    Plain { traces: wide(&traces), filtered: wide(&filtered), sums: sums.clone() };
                 for row in 0..rows {
                     let (p, b) = (row / samples, row % samples);
                     for q in 0..width {
                         let i = row * width + q;
                         let z = inputs[b * width + q].to_f64();
-                        let e = keep[p].to_f64() * want.traces[i] + gains[row].to_f64() * z;
+                        let z = if gain { gains[row].to_f64() * z } else { z };
+                        let e = keep[p].to_f64() * want.traces[i] + z;
                         want.traces[i] = e;
                         if filter {
                             let gained = filter_gains[row].to_f64() * e;
@@ -56,8 +59,9 @@ fn every_path<T: Real>() {
                 let gains_of_filter = &filter_gains;
                 update_traces(
                     isa,
+                    samples,
                     &keep,
-                    &gains,
+                    gain.then_some(&gains),
                     &inputs,
                     &mut e,
                     filter.then_some(Filter {
@@ -67,7 +71,7 @@ fn every_path<T: Real>() {
                     }),
                     learn.then_some(Learning { factors: &factors, sums: &mut g }),
                 );
-                let what = format!("{isa}, {}, width {width}, {filter}, {learn}", T::NAME);
+                let what = format!("{isa}, {}, width {width}, {gain}, {filter}, {learn}", T::NAME);
                 near(&what, &e, &want.traces);
                 near(&what, &f, &want.filtered);
                 near(&what, &g, &want.sums);
@@ -89,7 +93,7 @@ fn factors_of_one_and_zero_leave_traces_as_they_were() {
         let (mut same, mut sums) = (traces.clone(), vec![0.0; 37]);
         let learning = Learning { factors: &[1.0, 0.5], sums: &mut sums };
         let inputs = values(2, 2 * 37);
-        update_traces(isa, &[1.0], &[0.0; 2], &inputs, &mut same, None, Some(learning));
+        update_traces(isa, 2, &[1.0], Some(&[0.0; 2]), &inputs, &mut same, None, Some(learning));
         assert_eq!(same, traces, "{isa}");
         for q in 0..37 {
             let want = traces[q] + 0.5 * traces[37 + q];
@@ -101,5 +105,21 @@ fn factors_of_one_and_zero_leave_traces_as_they_were() {
 #[test]
 #[should_panic(expected = "traces")]
 fn lengths_that_do_not_agree_are_refused() {
-    update_traces(Isa::SCALAR, &[1.0], &[0.0; 2], &[1.0; 4], &mut [0.0; 3], None, None);
+    let gains = Some(&[0.0; 2][..]);
+    update_traces(Isa::SCALAR, 2, &[1.0], gains, &[1.0; 4], &mut [0.0; 3], None, None);
+}
+
+/// A small term that `f32` would lose beside a large sum: 2²⁴ + 1 + 1 + … in `f32` stays 2²⁴.
+#[test]
+fn gradients_are_summed_in_double_precision() {
+    for isa in Isa::available() {
+        let mut traces = vec![1.0_f32; 16 * 37];
+        let z = vec![0.0_f32; 16 * 37];
+        let mut sums = vec![f64::from(1 << 24); 37];
+        for _ in 0..3 {
+            let learning = Learning { factors: &[1.0; 16], sums: &mut sums };
+            update_traces(isa, 16, &[1.0], None, &z, &mut traces, None, Some(learning));
+        }
+        assert!(sums.iter().all(|&sum| sum == f64::from((1 << 24) + 48)), "{isa}: {sums:?}");
+    }
 }

@@ -55,6 +55,7 @@ pub struct Curvature<'a, T: Real> {
     solver: Eigensolver,
     seed: u64,
     searches: u64,
+    memory_budget: Option<usize>,
     before: Vec<T>,
 }
 
@@ -77,6 +78,7 @@ impl<'a, T: Real> Curvature<'a, T> {
             solver: Eigensolver::Lanczos { tolerance: 1e-6, max_products: 100 },
             seed: 0,
             searches: 0,
+            memory_budget: None,
             before: Vec::new(),
         })
     }
@@ -122,12 +124,24 @@ impl<'a, T: Real> Curvature<'a, T> {
         self
     }
 
+    /// Bytes that primal passes may take, see
+    /// [`Objective::memory_budget`](crate::network::Objective::memory_budget); the eigenvalues do not
+    /// depend on it.
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.memory_budget = Some(bytes);
+        self
+    }
+
     /// The eigenvalues at θ. One primal pass and two passes for every product.
     ///
     /// # Errors
     /// A wrong number of parameters, NaN or infinities, in them or in a product.
     pub fn at(&mut self, parameters: &[T]) -> Result<LeadingEigenvalues> {
-        let objective = self.sequences.objective(&self.network)?;
+        let mut objective = self.sequences.objective(&self.network)?;
+        if let Some(bytes) = self.memory_budget {
+            objective = objective.memory_budget(bytes);
+        }
         let point = objective.at(parameters)?;
         let hessian = Sum::new::<T>(point.hessian(), self.decay.hessian()?)?;
         let operator = BlockOf::new::<T>(hessian, self.rnn.block(self.block))?;

@@ -23,7 +23,8 @@ use crate::{Error, Isa, Real, Result};
 ///
 /// ē ← κ ē + (1 − κ) e, and a step's error ȳ at the outputs adds (B ȳ)_p ē_pq. The offline form is
 /// far cheaper where the past is at hand: this costs B·N(N + inputs) memory and as many
-/// multiplications a step. The traces of a step are made when it is known whether something is
+/// multiplications a step. Gradients are summed over samples and steps in `f64`, whatever the
+/// storage of traces, and rounded once. The traces of a step are made when it is known whether something is
 /// learnt from them, in one pass over them. Where all voltages leak alike and no filter is behind
 /// them, ε_pq is the same for all p: B·(N + inputs) numbers, and a product a step.
 #[derive(Clone, Debug)]
@@ -42,8 +43,10 @@ pub struct Eligibility<T> {
     traces: Traces<T>,
     /// Whether the last step is still missing in the traces.
     pending: bool,
-    /// The gradient of (W, U, b), `[p][q]`.
-    sums: Vec<T>,
+    /// The gradient of (W, U, b), `[p][q]`, where traces are shared.
+    sums: Vec<f64>,
+    /// That of O and of c.
+    readout: [Vec<f64>; 2],
     gradient: Vec<T>,
 }
 
@@ -51,20 +54,26 @@ pub struct Eligibility<T> {
 enum Traces<T> {
     /// ε_q, the same for all units, `[b][q]`.
     Shared(Vec<T>),
-    /// Those of every unit.
+    /// Those of every unit, as many units together as make one task.
     Units(Vec<UnitTraces<T>>),
 }
 
-/// ε (voltage) or e (rate), and ē where there is a filter, `[b][q]`.
+/// ε/(1 − a) (voltage) or e (rate), and ē where there is a filter, `[p][b][q]`.
 #[derive(Clone, Debug)]
 struct UnitTraces<T> {
     traces: Vec<T>,
     filtered: Vec<T>,
-    sums: Vec<T>,
+    /// `[p][q]`.
+    sums: Vec<f64>,
 }
 
 /// Traces of one task.
 const PIECE: usize = 1 << 16;
+
+/// Units of one task.
+fn units_of_piece(samples: usize, width: usize) -> usize {
+    (PIECE / samples.saturating_mul(width)).max(1)
+}
 
 impl<T: Real> Eligibility<T> {
     /// Networks at rest, one for each of `samples` samples.
@@ -84,13 +93,15 @@ impl<T: Real> Eligibility<T> {
         let traces = if alike && !filter {
             Traces::Shared(zeros(samples * width))
         } else {
-            let unit = UnitTraces {
-                traces: zeros(samples * width),
-                filtered: zeros(if filter { samples * width } else { 0 }),
-                sums: zeros(width),
+            let piece = |units: std::ops::Range<usize>| UnitTraces {
+                traces: zeros(units.len() * samples * width),
+                filtered: zeros(if filter { units.len() * samples * width } else { 0 }),
+                sums: vec![0.0; units.len() * width],
             };
-            Traces::Units(vec![unit; n])
+            let pieces = parallel::shards(n, units_of_piece(samples, width));
+            Traces::Units(pieces.into_iter().map(piece).collect())
         };
+        let shared = if matches!(traces, Traces::Shared(_)) { n * width } else { 0 };
         Ok(Self {
             samples,
             voltages: zeros(samples * n),
@@ -101,7 +112,8 @@ impl<T: Real> Eligibility<T> {
             presynaptic: zeros(samples * width),
             traces,
             pending: false,
-            sums: zeros(n * width),
+            sums: vec![0.0; shared],
+            readout: [n, 1].map(|columns| vec![0.0; rnn.outputs() * columns]),
             gradient: zeros(rnn.parameter_count()),
             rnn: rnn.clone(),
             feedback,
@@ -210,9 +222,11 @@ impl<T: Real> Eligibility<T> {
                     *traces = z;
                 }
                 if let Some(signal) = signal {
-                    let factors: Vec<T> = (0..signal.len()).map(|i| factor(i, signal)).collect();
-                    let (a, b) = (rows(&factors, n).transposed(), rows(traces, width));
-                    gemm(isa, T::ONE, a, b, T::ONE, rows_mut(&mut self.sums, width));
+                    let factors: Vec<f64> =
+                        (0..signal.len()).map(|i| factor(i, signal).to_f64()).collect();
+                    let traces = wide(traces);
+                    let (a, b) = (rows(&factors, n).transposed(), rows(&traces, width));
+                    gemm(isa, 1.0, a, b, 1.0, rows_mut(&mut self.sums, width));
                 }
                 return;
             }
@@ -221,33 +235,68 @@ impl<T: Real> Eligibility<T> {
         let slopes = &self.slopes;
         let zeros = if pending { Vec::new() } else { vec![T::ZERO; self.presynaptic.len()] };
         let z = if pending { &self.presynaptic } else { &zeros };
-        let size = (PIECE / (samples * width)).max(1);
-        parallel::for_each_piece(units, size, |piece, units| {
-            for (p, unit) in (piece * size..).zip(units) {
-                let of_samples = |f: &dyn Fn(usize) -> T| -> Vec<T> {
-                    (0..samples).map(|b| if pending { f(b * n + p) } else { T::ZERO }).collect()
+        let size = units_of_piece(samples, width);
+        parallel::for_each_piece(units, 1, |piece, of_piece| {
+            let units = piece * size..n.min((piece + 1) * size);
+            // `[p][b]` from `[b][p]`.
+            let by_unit = |f: &dyn Fn(usize, usize) -> T| -> Vec<T> {
+                let of_unit = |p: usize| (0..samples).map(move |b| f(b * n + p, p));
+                units.clone().flat_map(of_unit).collect()
+            };
+            let nothing = |x: T| if pending { x } else { T::ZERO };
+            let one = |x: T| if pending { x } else { T::ONE };
+            let keep: Vec<T> = keep[units.clone()].iter().map(|&a| one(a)).collect();
+            // The voltage's traces are without their factor 1 − a, which comes behind them.
+            let gains = rate.then(|| by_unit(&|i, p| nothing(gain[p] * slopes[i])));
+            let rest = T::from_f64(1.0 - kappa);
+            let into_filter =
+                |i: usize, p: usize| if rate { rest } else { rest * gain[p] * slopes[i] };
+            let into_filter = match kappa == 0.0 {
+                true => Vec::new(),
+                false => by_unit(&|i, p| nothing(into_filter(i, p))),
+            };
+            let factors = signal.map(|signal| {
+                let scaled = |i: usize, p: usize| {
+                    if behind { gain[p] * factor(i, signal) } else { factor(i, signal) }
                 };
-                let gains = of_samples(&|i| if rate { gain[p] * slopes[i] } else { gain[p] });
-                let rest = T::from_f64(1.0 - kappa);
-                let into_filter = of_samples(&|i| if rate { rest } else { rest * slopes[i] });
+                by_unit(&scaled)
+            });
+            for unit in of_piece {
                 let filter = (kappa != 0.0).then_some(Filter {
-                    keep: if pending { T::from_f64(kappa) } else { T::ONE },
+                    keep: one(T::from_f64(kappa)),
                     gains: &into_filter,
                     traces: &mut unit.filtered,
                 });
-                let factors: Option<Vec<T>> =
-                    signal.map(|s| (0..samples).map(|b| factor(b * n + p, s)).collect());
                 let learning =
                     factors.as_ref().map(|factors| Learning { factors, sums: &mut unit.sums });
-                let keep = if pending { keep[p] } else { T::ONE };
-                update_traces(isa, &[keep], &gains, z, &mut unit.traces, filter, learning);
+                let gains = gains.as_deref();
+                update_traces(isa, samples, &keep, gains, z, &mut unit.traces, filter, learning);
             }
         });
-        if signal.is_some() {
-            for (sums, unit) in self.sums.chunks_exact_mut(width).zip(units.iter()) {
-                sums.copy_from_slice(&unit.sums);
+    }
+
+    /// Rounds the sums of (W, U, b) into the gradient.
+    fn round(&mut self) {
+        let (n, features, width) = (self.rnn.units(), self.rnn.inputs(), self.width());
+        let size = units_of_piece(self.samples, width);
+        let [w, u, b] =
+            [Block::Recurrent, Block::Input, Block::Bias].map(|block| self.rnn.block(block).start);
+        let gradient = &mut self.gradient;
+        for p in 0..n {
+            let sums = match &self.traces {
+                Traces::Shared(_) => &self.sums[p * width..][..width],
+                Traces::Units(units) => &units[p / size].sums[p % size * width..][..width],
+            };
+            round(&sums[..n], &mut gradient[w + p * n..][..n]);
+            round(&sums[n..n + features], &mut gradient[u + p * features..][..features]);
+            if self.rnn.has_bias() {
+                gradient[b + p] = T::from_f64(sums[n + features]);
             }
         }
+        for (block, sums) in [Block::Readout, Block::ReadoutBias].into_iter().zip(&self.readout) {
+            round(sums, &mut gradient[self.rnn.block(block)]);
+        }
+        self.rnn.mask(gradient);
     }
 
     /// Adds the gradient of this step, from the loss's derivatives in its outputs, samples ×
@@ -271,21 +320,12 @@ impl<T: Real> Eligibility<T> {
         let errors_of = rows(errors, outputs);
         gemm(isa, T::ONE, errors_of, back, T::ZERO, rows_mut(&mut signal, n));
         self.settle(Some(&signal));
-        let features = self.rnn.inputs();
-        let [w, u, b] =
-            [Block::Recurrent, Block::Input, Block::Bias].map(|block| self.rnn.block(block).start);
-        for (p, sums) in self.sums.chunks_exact(n + features + 1).enumerate() {
-            self.gradient[w + p * n..][..n].copy_from_slice(&sums[..n]);
-            let of_inputs = &sums[n..n + features];
-            self.gradient[u + p * features..][..features].copy_from_slice(of_inputs);
-            if self.rnn.has_bias() {
-                self.gradient[b + p] = sums[n + features];
-            }
-        }
-        let readout = rows_mut(&mut self.gradient[self.rnn.block(Block::Readout)], n);
-        gemm(isa, T::ONE, errors_of.transposed(), rows(&self.filtered, n), T::ONE, readout);
-        column_sums(isa, errors, &mut self.gradient[self.rnn.block(Block::ReadoutBias)]);
-        self.rnn.mask(&mut self.gradient);
+        let (errors, filtered) = (wide(errors), wide(&self.filtered));
+        let [readout, bias] = &mut self.readout;
+        let errors_of = rows(&errors, outputs).transposed();
+        gemm(isa, 1.0, errors_of, rows(&filtered, n), 1.0, rows_mut(readout, n));
+        column_sums(isa, &errors, bias);
+        self.round();
         Ok(())
     }
 
@@ -298,9 +338,10 @@ impl<T: Real> Eligibility<T> {
     /// Sets the gradient to zero, and keeps states and traces.
     pub fn forget(&mut self) {
         self.gradient.fill(T::ZERO);
-        self.sums.fill(T::ZERO);
+        self.sums.fill(0.0);
+        self.readout.iter_mut().for_each(|sums| sums.fill(0.0));
         if let Traces::Units(units) = &mut self.traces {
-            units.iter_mut().for_each(|unit| unit.sums.fill(T::ZERO));
+            units.iter_mut().for_each(|unit| unit.sums.fill(0.0));
         }
     }
 
@@ -315,19 +356,31 @@ impl<T: Real> Eligibility<T> {
         let (n, width, rate) = (self.rnn.units(), self.width(), self.is_rate());
         let (keep, gain) = self.leaks();
         let z = &self.presynaptic[sample * width..][..n];
+        let size = units_of_piece(self.samples, width);
         let of_unit = |p: usize| {
-            let traces = match &self.traces {
-                Traces::Shared(traces) => traces,
-                Traces::Units(units) => &units[p].traces,
+            let row = p % size * self.samples + sample;
+            let (traces, scale) = match &self.traces {
+                Traces::Shared(traces) => (&traces[sample * width..][..n], T::ONE),
+                Traces::Units(units) if rate => {
+                    (&units[p / size].traces[row * width..][..n], T::ONE)
+                }
+                Traces::Units(units) => (&units[p / size].traces[row * width..][..n], gain[p]),
             };
-            let traces = &traces[sample * width..][..n];
             let slope = self.slopes[sample * n + p];
             let (gain, behind) = if rate { (gain[p] * slope, T::ONE) } else { (gain[p], slope) };
             let (keep, gain) = if self.pending { (keep[p], gain) } else { (T::ONE, T::ZERO) };
-            traces.iter().zip(z).map(move |(&e, &z)| behind * (keep * e + gain * z))
+            traces.iter().zip(z).map(move |(&e, &z)| behind * (keep * scale * e + gain * z))
         };
         Ok((0..n).flat_map(of_unit).collect())
     }
+}
+
+fn wide<T: Real>(x: &[T]) -> Vec<f64> {
+    x.iter().map(|x| x.to_f64()).collect()
+}
+
+fn round<T: Real>(sums: &[f64], to: &mut [T]) {
+    to.iter_mut().zip(sums).for_each(|(to, &sum)| *to = T::from_f64(sum));
 }
 
 fn activate<T: Real>(activation: Activation, shifts: &[T], z: &mut [T], slopes: &mut [T]) {

@@ -21,8 +21,9 @@ impl Score {
         Ok(Self::at(&States::new(rnn, parameters, data)?, data))
     }
 
-    /// Of states on the data that they are from.
-    pub(super) fn at<T: Real>(states: &States<T>, data: &Sequences<T>) -> Self {
+    /// Of states, on the data that they are from.
+    #[must_use]
+    pub fn at<T: Real>(states: &States<T>, data: &Sequences<T>) -> Self {
         Self { loss: states.loss(), accuracy: states.accuracy(data) }
     }
 }

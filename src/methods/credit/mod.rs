@@ -45,6 +45,7 @@
 mod alignment;
 mod batches;
 mod cell_types;
+mod checkpoints;
 mod curvature;
 mod decay;
 mod eligibility;
@@ -59,6 +60,7 @@ mod spiking;
 mod stability;
 mod states;
 mod training;
+mod trajectory;
 mod uoro;
 
 pub use crate::network::layers::Leak;

@@ -1,5 +1,6 @@
 //! Every rule as one scan of adjoints backwards in time, with the products over its segments.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use hesse_kernels::activation::{column_sums, scale_rows};
@@ -7,91 +8,182 @@ use hesse_kernels::gemm::gemm;
 use hesse_kernels::leak::leak_adjoint;
 use hesse_kernels::level1::axpy;
 
-use super::pass::{Pass, rows, rows_mut};
-use super::{BackWeights, Block, Feedback, Propagation, Rule};
+use super::pass::{Pass, Workspace, rows, rows_mut};
+use super::trajectory::Trajectory;
+use super::{Block, Feedback, Propagation, Rule};
 use crate::network::layers::Leak;
 use crate::{Isa, Real};
 
+/// The memory of a scan: of the segment that it is in, and what it carries from one to the next.
+#[derive(Debug)]
+pub(super) struct Scan<T> {
+    /// g, then d, of the segment and of the one behind it.
+    now: Vec<T>,
+    behind: Vec<T>,
+    /// λ and r of the step behind.
+    lambda: Vec<T>,
+    filter: Vec<T>,
+    /// The non-local term of one step, where it is not a part of g.
+    beside: Vec<T>,
+    /// (1 − a)∘φ'∘g of a segment with one step behind, or what the taps of one step carry.
+    sent: Vec<T>,
+    taps: Vec<T>,
+    /// Σ d_t over a segment, for each.
+    biases: Vec<T>,
+}
+
+impl<T> Default for Scan<T> {
+    fn default() -> Self {
+        Self {
+            now: Vec::new(),
+            behind: Vec::new(),
+            lambda: Vec::new(),
+            filter: Vec::new(),
+            beside: Vec::new(),
+            sent: Vec::new(),
+            taps: Vec::new(),
+            biases: Vec::new(),
+        }
+    }
+}
+
+/// How credit of later steps and other units enters λ_t.
+enum Hops<'a, T: Real> {
+    /// Not at all.
+    None,
+    /// Through W and φ'.
+    Exact(&'a [T]),
+    /// Through Ŵ, with a constant for φ'.
+    Constant(T, Cow<'a, [T]>),
+    /// Through the unit's synapse with itself alone: (1 − a) w of every unit.
+    Own(Vec<T>),
+    /// Through Ŵ, from g of the step behind.
+    One(Cow<'a, [T]>),
+    /// Through Ŵ with a constant for φ' of all units between, over at most so many synapses.
+    Taps(T, Cow<'a, [T]>, Option<usize>),
+}
+
 impl<T: Real> Pass<T> {
     /// Adds the gradient of a rule that fits the network.
-    pub(super) fn add_gradient(&self, rule: &Rule<T>, gradient: &mut [T]) {
-        let recurrent = &mut gradient[self.rnn.block(Block::RecurrentGroup)];
+    pub(super) fn add_gradient(&self, rule: &Rule<T>, gradient: &mut [T], work: &mut Workspace<T>) {
+        work.window.clear();
+        let (recurrent, readout) =
+            gradient.split_at_mut(self.model.rnn.block(Block::RecurrentGroup).end);
         match rule {
-            Rule::Rtrl { .. } => self.rtrl(recurrent),
-            Rule::Uoro { noise } => self.uoro(noise, recurrent),
-            _ => self.add_by_adjoints(rule, recurrent),
+            Rule::Rtrl { .. } | Rule::Uoro { .. } => {
+                let trajectory = self.all_steps(&mut work.window);
+                match rule {
+                    Rule::Uoro { noise } => self.uoro(noise, trajectory, recurrent),
+                    _ => self.rtrl(trajectory, recurrent),
+                }
+                for steps in self.segments(&(0..self.steps)).iter().rev() {
+                    self.add_readout(steps, trajectory, readout);
+                }
+            }
+            _ => self.scan(rule, (recurrent, readout), work),
         }
-        self.add_readout(gradient);
+        let width = self.model.rnn.outputs();
+        let bias = readout.len() - width;
+        column_sums(Isa::current(), &self.errors, &mut readout[bias..]);
     }
 
-    /// The gradient of a rule with an offline form.
-    fn add_by_adjoints(&self, rule: &Rule<T>, gradient: &mut [T]) {
+    fn hops<'a>(&'a self, rule: &'a Rule<T>) -> Hops<'a, T> {
+        let w = self.block(Block::Recurrent);
+        match rule {
+            Rule::Bptt => Hops::Exact(w),
+            Rule::Mdgl { weights } => Hops::One(weights.from(w)),
+            Rule::ModProp { mu, weights, propagation } => {
+                let (mu, weights) = (T::from_f64(*mu), weights.from(w));
+                match propagation {
+                    Propagation::Code => Hops::Constant(mu, weights),
+                    Propagation::Taps { hops } => {
+                        Hops::Taps(mu, weights, hops.filter(|&hops| hops < self.steps))
+                    }
+                }
+            }
+            Rule::SnAp1 => {
+                let (n, (_, gain)) = (self.model.rnn.units(), self.leaks());
+                Hops::Own((0..n).map(|i| gain[i] * w[i * (n + 1)]).collect())
+            }
+            Rule::ThreeFactor { .. } | Rule::Rtrl { .. } | Rule::Uoro { .. } => Hops::None,
+        }
+    }
+
+    /// The gradient of a rule with an offline form: from g to d, from the last time to the first,
+    /// and dW = Σ d_t h_{t−1}ᵀ, dU = Σ d_t x_tᵀ, db = Σ d_t.
+    fn scan(
+        &self,
+        rule: &Rule<T>,
+        (gradient, readout): (&mut [T], &mut [T]),
+        work: &mut Workspace<T>,
+    ) {
         let feedback = match rule {
             Rule::ThreeFactor { feedback: Feedback::Fixed(matrix) } => Some(matrix.as_slice()),
             _ => None,
         };
-        let mut g = self.signal(feedback);
-        let w = self.block(Block::Recurrent);
-        let n = self.rnn.units();
-        match rule {
-            Rule::Mdgl { weights } => self.add_one_hop(&weights.from(w), &mut g),
-            Rule::ModProp { mu, weights, propagation: Propagation::Taps { hops } } => {
-                self.add_taps(T::from_f64(*mu), &weights.from(w), *hops, &mut g);
-            }
-            _ => {}
-        }
-        match rule {
-            Rule::Bptt => self.scan(g, Hops::Exact(w), gradient),
-            Rule::ModProp { mu, weights, propagation: Propagation::Code } => {
-                let hops = Hops::Constant(T::from_f64(*mu), &weights.from(w));
-                self.scan(g, hops, gradient);
-            }
-            Rule::SnAp1 => {
-                let (_, gain) = self.leaks();
-                let through: Vec<T> = (0..n).map(|i| gain[i] * w[i * (n + 1)]).collect();
-                self.scan(g, Hops::Own(&through), gradient);
-            }
-            Rule::ThreeFactor { .. } => {
-                self.scan(g, Hops::None { last: self.first_loss }, gradient)
-            }
-            _ => self.scan(g, Hops::None { last: 0 }, gradient),
-        }
-    }
-
-    /// From g (with C of the rule, where it does not depend on λ) to d, from the last time to the
-    /// first, and dW = Σ d_t h_{t−1}ᵀ, dU = Σ d_t x_tᵀ, db = Σ d_t.
-    fn scan(&self, mut g: Vec<T>, hops: Hops<'_, T>, gradient: &mut [T]) {
-        let (isa, n) = (Isa::current(), self.rnn.units());
-        let length = self.step();
+        let hops = self.hops(rule);
+        let (isa, rnn) = (Isa::current(), &self.model.rnn);
+        let (n, length) = (rnn.units(), self.step());
         let (keep, gain) = self.leaks();
         let leaks = keep.iter().any(|&a| a != T::ZERO);
         let carries = leaks || matches!(hops, Hops::Own(_));
-        let slopes = self.kept().slopes;
-        let rate = matches!(self.rnn.leak(), Leak::Rate(_));
-        let mut carry = vec![T::ZERO; length];
-        let mut beside = vec![T::ZERO; if matches!(hops, Hops::Constant(..)) { length } else { 0 }];
+        let rate = matches!(rnn.leak(), Leak::Rate(_));
+        let Workspace { window, scan } = work;
+        let Scan { now, behind, lambda, filter, beside, sent, taps, biases } = scan;
+        for (array, wanted) in [
+            (&mut *lambda, carries),
+            (&mut *filter, rnn.filter() != 0.0),
+            (&mut *beside, matches!(hops, Hops::Constant(..))),
+        ] {
+            array.clear();
+            array.resize(if wanted { length } else { 0 }, T::ZERO);
+        }
+        biases.clear();
         // Without memory of its own a unit learns from the steps with a loss alone.
         let first = match hops {
-            Hops::None { last } if !leaks && self.rnn.filter() == 0.0 => last,
+            Hops::None if !leaks && rnn.filter() == 0.0 => self.first_loss,
             _ => 0,
         };
-        let segments = self.segments().into_iter().rev();
+        let segments = self.segments(&(0..self.steps)).into_iter().rev();
         let segments = segments.map(|steps| steps.start.max(first)..steps.end);
         for steps in segments.filter(|steps| !steps.is_empty()) {
-            for t in steps.clone().rev() {
-                let (now, later) = g[t * length..].split_at_mut(length);
-                let next = later.get(..length).map(|next| rows(next, n));
-                match (hops, next) {
+            let trajectory = self.trajectory(&steps, window);
+            std::mem::swap(now, behind);
+            now.resize(steps.len() * length, T::ZERO);
+            let written = self.signal(&steps, feedback, filter, now);
+            // What is zero before the product of W and d need not be written.
+            let beta = if written { T::ONE } else { T::ZERO };
+            if !written && !matches!(hops, Hops::Exact(_)) {
+                now.fill(T::ZERO);
+            }
+            let slopes = trajectory.slopes(&steps);
+            match &hops {
+                Hops::One(weights) => self.add_one_hop(&steps, (weights, &gain), slopes, now, sent),
+                Hops::Taps(mu, weights, most) => {
+                    let by = (*mu, &**weights, *most, &*gain);
+                    self.add_taps(&steps, by, slopes, now, (sent, taps));
+                }
+                _ => {}
+            }
+            for t in (0..steps.len()).rev() {
+                let (now, later) = now[t * length..].split_at_mut(length);
+                let next = match later.get(..length) {
+                    Some(next) => Some(next),
+                    None => (steps.end < self.steps).then(|| &behind[..length]),
+                };
+                match (&hops, next) {
                     (Hops::Exact(w), Some(next)) => {
-                        gemm(isa, T::ONE, next, rows(w, n), T::ONE, rows_mut(now, n));
+                        let (next, now) = (rows(next, n), rows_mut(now, n));
+                        gemm(isa, T::ONE, next, rows(w, n), beta, now);
                     }
                     (Hops::Constant(mu, w), Some(next)) => {
-                        gemm(isa, mu, next, rows(w, n), T::ZERO, rows_mut(&mut beside, n));
+                        let (next, beside) = (rows(next, n), rows_mut(beside, n));
+                        gemm(isa, *mu, next, rows(w, n), T::ZERO, beside);
                     }
                     (Hops::Own(through), _) => {
-                        let rows = now.chunks_exact_mut(n).zip(carry.chunks_exact(n));
-                        rows.for_each(|(now, carry)| {
-                            (0..n).for_each(|i| now[i] += through[i] * carry[i]);
+                        let rows = now.chunks_exact_mut(n).zip(lambda.chunks_exact(n));
+                        rows.for_each(|(now, lambda)| {
+                            (0..n).for_each(|i| now[i] += through[i] * lambda[i]);
                         });
                     }
                     _ => {}
@@ -101,121 +193,136 @@ impl<T: Real> Pass<T> {
                     scale_rows(isa, n, 1, slopes, now);
                 }
                 if !beside.is_empty() {
-                    axpy(isa, 1.0, &beside, now);
+                    axpy(isa, 1.0, beside, now);
                 }
                 if carries {
-                    leak_adjoint(isa, &keep, &gain, &mut carry, now);
+                    leak_adjoint(isa, &keep, &gain, lambda, now);
                 }
                 if rate {
                     scale_rows(isa, n, 1, slopes, now);
                 }
             }
-            self.add_products(&g, steps, gradient);
+            self.add_products(now, &steps, trajectory, gradient);
+            self.add_readout(&steps, trajectory, readout);
+            if rnn.has_bias() {
+                biases.resize(biases.len() + n, T::ZERO);
+                let start = biases.len() - n;
+                column_sums(isa, now, &mut biases[start..]);
+            }
         }
-        if self.rnn.has_bias() {
-            let bias = &mut gradient[n * (n + self.rnn.inputs())..];
-            column_sums(isa, &g[first * length..], bias);
+        if rnn.has_bias() {
+            column_sums(isa, biases, &mut gradient[n * (n + rnn.inputs())..]);
         }
     }
 
-    /// (1 − a)∘φ'_t∘x_t of all times.
-    pub(super) fn sent(&self, x: &[T]) -> Vec<T> {
-        let (_, gain) = self.leaks();
-        let slope = |(i, (&slope, &x)): (usize, (&T, &T))| gain[i % gain.len()] * slope * x;
-        self.kept().slopes.iter().zip(x).enumerate().map(slope).collect()
+    /// (1 − a)∘φ'_t∘x_t.
+    pub(super) fn sent(gain: &[T], slopes: &[T], x: &[T], sent: &mut [T]) {
+        let n = gain.len();
+        for ((sent, slopes), x) in
+            sent.chunks_exact_mut(n).zip(slopes.chunks_exact(n)).zip(x.chunks_exact(n))
+        {
+            (0..n).for_each(|i| sent[i] = gain[i] * slopes[i] * x[i]);
+        }
     }
 
-    /// g_t += Ŵᵀ((1 − a)∘φ'_{t+1}∘g_{t+1}) for all times at once.
-    fn add_one_hop(&self, weights: &[T], g: &mut [T]) {
-        let sent = self.sent(g);
-        let (n, length) = (self.rnn.units(), self.step());
-        let before = g.len() - length;
-        let later = rows(&sent[length..], n);
-        if before > 0 {
-            let g = rows_mut(&mut g[..before], n);
+    /// g_t += Ŵᵀ((1 − a)∘φ'_{t+1}∘g_{t+1}) for all times of a segment at once. `sent` begins with
+    /// what the segment behind sends.
+    fn add_one_hop(
+        &self,
+        steps: &Range<usize>,
+        (weights, gain): (&[T], &[T]),
+        slopes: &[T],
+        g: &mut [T],
+        sent: &mut Vec<T>,
+    ) {
+        let (n, length) = (self.model.rnn.units(), self.step());
+        // What was sent from the first step of the segment behind goes behind that of this one.
+        let last = steps.end == self.steps;
+        sent.resize(g.len() + length, T::ZERO);
+        if !last {
+            sent.copy_within(..length, g.len());
+        }
+        Self::sent(gain, slopes, g, &mut sent[..g.len()]);
+        let receiving = if last { g.len() - length } else { g.len() };
+        if receiving > 0 {
+            let later = rows(&sent[length..length + receiving], n);
+            let g = rows_mut(&mut g[..receiving], n);
             gemm(Isa::current(), T::ONE, later, rows(weights, n), T::ONE, g);
         }
     }
 
-    /// g_t += q_t with q_t = Ŵᵀ((1 − a)∘(φ'_{t+1}∘g_{t+1} + μ q_{t+1})); over at most `hops`
-    /// synapses, as many products over all times.
-    fn add_taps(&self, mu: T, weights: &[T], hops: Option<usize>, g: &mut [T]) {
-        let (isa, n) = (Isa::current(), self.rnn.units());
-        let length = self.step();
-        let (_, gain) = self.leaks();
-        let sent = self.sent(g);
-        let weights = rows(weights, n);
-        let mut q = vec![T::ZERO; g.len()];
-        let mut carried = vec![T::ZERO; g.len()];
-        let carry = |q: &[T], sent: &[T], carried: &mut [T]| {
-            for (i, carried) in carried.iter_mut().enumerate() {
-                *carried = sent[i] + mu * gain[i % n] * q[i];
-            }
-        };
-        match hops.filter(|&hops| hops < self.steps) {
-            Some(hops) => {
-                let before = g.len() - length;
-                for _ in 0..hops {
-                    carry(&q, &sent, &mut carried);
-                    let later = rows(&carried[length..], n);
-                    gemm(isa, T::ONE, later, weights, T::ZERO, rows_mut(&mut q[..before], n));
-                }
-            }
-            None => {
-                for t in (0..self.steps.saturating_sub(1)).rev() {
-                    let (now, later) = q[t * length..].split_at_mut(length);
-                    let next = (t + 1) * length..(t + 2) * length;
-                    let carried = &mut carried[next.clone()];
-                    carry(&later[..length], &sent[next], carried);
-                    gemm(isa, T::ONE, rows(carried, n), weights, T::ZERO, rows_mut(now, n));
-                }
+    /// g_t += q_t with q_t = Ŵᵀ((1 − a)∘(φ'_{t+1}∘g_{t+1} + μ q_{t+1})); over at most `most`
+    /// synapses, with as many q side by side, each fed by that of one synapse less.
+    fn add_taps(
+        &self,
+        steps: &Range<usize>,
+        (mu, weights, most, gain): (T, &[T], Option<usize>, &[T]),
+        slopes: &[T],
+        g: &mut [T],
+        (carried, q): (&mut Vec<T>, &mut Vec<T>),
+    ) {
+        let (n, length) = (self.model.rnn.units(), self.step());
+        let taps = most.unwrap_or(1);
+        if steps.end == self.steps {
+            for array in [&mut *carried, &mut *q] {
+                array.clear();
+                array.resize(taps * length, T::ZERO);
             }
         }
-        g.iter_mut().zip(&q).for_each(|(g, &q)| *g += q);
+        for t in (0..steps.len()).rev() {
+            if steps.start + t + 1 < self.steps {
+                let all = rows_mut(q, n);
+                gemm(Isa::current(), T::ONE, rows(carried, n), rows(weights, n), T::ZERO, all);
+            }
+            let g = &mut g[t * length..][..length];
+            let (fresh, others) = carried.split_at_mut(length);
+            Self::sent(gain, &slopes[t * length..][..length], g, fresh);
+            let feed = |(i, (to, (&sent, &q))): (usize, (&mut T, (&T, &T)))| {
+                *to = sent + mu * gain[i % n] * q;
+            };
+            for (to, q) in others.chunks_exact_mut(length).zip(q.chunks_exact(length)) {
+                to.iter_mut().zip(fresh.iter().zip(q)).enumerate().for_each(feed);
+            }
+            if most.is_none() {
+                for (i, (to, &q)) in fresh.iter_mut().zip(&*q).enumerate() {
+                    *to += mu * gain[i % n] * q;
+                }
+            }
+            let arriving = &q[(taps - 1) * length..];
+            g.iter_mut().zip(arriving).for_each(|(g, &q)| *g += q);
+        }
     }
 
     /// Σ d_t h_{t−1}ᵀ and Σ d_t x_tᵀ over the times `steps`, into the recurrent group's gradient.
-    fn add_products(&self, d: &[T], steps: Range<usize>, gradient: &mut [T]) {
-        let (isa, n, inputs) = (Isa::current(), self.rnn.units(), self.rnn.inputs());
-        let (kept, length) = (self.kept(), self.step());
+    fn add_products(
+        &self,
+        d: &[T],
+        steps: &Range<usize>,
+        trajectory: &Trajectory<T>,
+        gradient: &mut [T],
+    ) {
+        let rnn = &self.model.rnn;
+        let (isa, n, inputs) = (Isa::current(), rnn.units(), rnn.inputs());
         let (w, u) = gradient.split_at_mut(n * n);
         let later = steps.start.max(1)..steps.end;
         if !later.is_empty() {
-            let before = rows(&kept.rates[(later.start - 1) * length..(later.end - 1) * length], n);
-            let later = rows(&d[later.start * length..later.end * length], n).transposed();
-            gemm(isa, T::ONE, later, before, T::ONE, rows_mut(w, n));
+            let before = rows(trajectory.rates_before(&later), n);
+            let d = rows(&d[d.len() - later.len() * self.step()..], n).transposed();
+            gemm(isa, T::ONE, d, before, T::ONE, rows_mut(w, n));
         }
-        let all = rows(&d[steps.start * length..steps.end * length], n).transposed();
-        let of_inputs = self.samples * inputs;
-        let x = rows(&kept.inputs[steps.start * of_inputs..steps.end * of_inputs], inputs);
-        gemm(isa, T::ONE, all, x, T::ONE, rows_mut(&mut u[..n * inputs], inputs));
+        let (d, x) = (rows(d, n).transposed(), rows(self.inputs(steps), inputs));
+        gemm(isa, T::ONE, d, x, T::ONE, rows_mut(&mut u[..n * inputs], inputs));
     }
 
-    /// dO = Σ ∂L/∂y_t s_tᵀ and dc = Σ ∂L/∂y_t.
-    fn add_readout(&self, gradient: &mut [T]) {
-        let (isa, n, width) = (Isa::current(), self.rnn.units(), self.rnn.outputs());
-        let errors = rows(&self.errors, width).transposed();
-        let readout = &mut gradient[self.rnn.block(Block::Readout)];
-        let s = rows(&self.kept().filtered[self.first_loss * self.step()..], n);
-        gemm(isa, T::ONE, errors, s, T::ONE, rows_mut(readout, n));
-        column_sums(isa, &self.errors, &mut gradient[self.rnn.block(Block::ReadoutBias)]);
+    /// dO = Σ ∂L/∂y_t s_tᵀ over the times `steps`, into the readout's gradient.
+    fn add_readout(&self, steps: &Range<usize>, trajectory: &Trajectory<T>, gradient: &mut [T]) {
+        let (n, width) = (self.model.rnn.units(), self.model.rnn.outputs());
+        let steps = steps.start.max(self.first_loss)..steps.end;
+        if !steps.is_empty() {
+            let s = rows(trajectory.filtered(&steps), n);
+            let errors = rows(self.errors_of(&steps), width).transposed();
+            let gradient = rows_mut(&mut gradient[..width * n], n);
+            gemm(Isa::current(), T::ONE, errors, s, T::ONE, gradient);
+        }
     }
-
-    /// The feedback weights of a rule on this network, N × N; those of MDGL and ModProp.
-    pub(super) fn back_weights(&self, weights: &BackWeights<T>) -> Vec<T> {
-        weights.from(self.block(Block::Recurrent)).into_owned()
-    }
-}
-
-/// How λ_{t+1} of other units enters λ_t.
-#[derive(Clone, Copy)]
-enum Hops<'a, T> {
-    /// Not at all; g is zero before step `last`.
-    None { last: usize },
-    /// Through W and φ'.
-    Exact(&'a [T]),
-    /// Through Ŵ, with a constant for φ'.
-    Constant(T, &'a [T]),
-    /// Through the unit's synapse with itself alone: (1 − a) w of every unit.
-    Own(&'a [T]),
 }

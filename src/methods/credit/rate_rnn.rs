@@ -159,10 +159,7 @@ impl RateRnn {
 
     /// a of every unit.
     pub(super) fn leaks(&self) -> Vec<f64> {
-        match self.leak.factors() {
-            [a] => vec![*a; self.units],
-            all => all.to_vec(),
-        }
+        self.leak.of_units(self.units)
     }
 
     /// Where a block lies in θ.

@@ -79,6 +79,7 @@ pub struct Training<'a, T: Real> {
     test: Option<&'a Sequences<T>>,
     target_loss: Option<f64>,
     target_on_all: Option<(f64, u64)>,
+    memory_budget: usize,
 }
 
 /// A loss this many times the first one is a divergence.
@@ -116,6 +117,7 @@ impl<'a, T: Real> Training<'a, T> {
             test: None,
             target_loss: None,
             target_on_all: None,
+            memory_budget: usize::MAX,
         })
     }
 
@@ -221,10 +223,19 @@ impl<'a, T: Real> Training<'a, T> {
         Ok(self)
     }
 
+    /// Bytes that the states of a step may take, beyond which they are kept at checkpoints and
+    /// gradients cost one more forward pass: see [`States::within`]. Nothing else depends on it.
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.memory_budget = bytes;
+        self
+    }
+
     /// Trains from θ. A divergence is a reason to stop, not an error.
     ///
     /// # Errors
-    /// A wrong number of parameters, NaN or infinities among them.
+    /// A wrong number of parameters, NaN or infinities among them; a memory budget that is too
+    /// small for checkpoints.
     pub fn run(mut self, parameters: &[T]) -> Result<History<T>> {
         self.rnn.check(parameters)?;
         let mut theta = parameters.to_vec();
@@ -235,10 +246,11 @@ impl<'a, T: Real> Training<'a, T> {
             feedback: None,
             stop: Stop::StepLimit,
         };
+        let (mut states, mut states_of_all) = (None, None);
         for step in 0..=self.steps {
             let batch = self.batches.at(self.data, step)?;
             let data = batch.as_ref().unwrap_or(self.data);
-            let states = States::unchecked(self.rnn, &theta, data)?;
+            let states = self.states(&mut states, &theta, data)?;
             let loss = states.loss() + self.decay.value(&theta);
             let first = *history.losses.first().unwrap_or(&loss);
             history.losses.push(loss);
@@ -247,7 +259,7 @@ impl<'a, T: Real> Training<'a, T> {
                 break;
             }
             let mut update = Vec::new();
-            let measured = self.measure(step, loss, &theta, &states, data, &mut update);
+            let measured = self.measure(step, loss, &theta, states, data, &mut update);
             match measured {
                 // Of a gradient or a Hessian product, while the loss is still finite.
                 Err(Error::NonFinite { .. }) => {
@@ -257,7 +269,7 @@ impl<'a, T: Real> Training<'a, T> {
                 checkpoint => history.checkpoints.extend(checkpoint?),
             }
             if self.target_loss.is_some_and(|target| loss <= target)
-                || self.arrived(step, &theta)?
+                || self.arrived(step, &theta, &mut states_of_all)?
             {
                 history.stop = Stop::TargetLoss;
                 break;
@@ -287,12 +299,31 @@ impl<'a, T: Real> Training<'a, T> {
     }
 
     /// Whether the loss of all data is where it should come to.
-    fn arrived(&self, step: u64, theta: &[T]) -> Result<bool> {
+    fn arrived(&self, step: u64, theta: &[T], states: &mut Option<States<T>>) -> Result<bool> {
         let Some((target, every)) = self.target_on_all else { return Ok(false) };
         if step == 0 || !step.is_multiple_of(every) {
             return Ok(false);
         }
-        Ok(States::unchecked(self.rnn, theta, self.data)?.loss() <= target)
+        Ok(self.states(states, theta, self.data)?.loss() <= target)
+    }
+
+    /// The states at θ, in the memory of those from before where there are some.
+    fn states<'s>(
+        &self,
+        before: &'s mut Option<States<T>>,
+        theta: &[T],
+        data: &Sequences<T>,
+    ) -> Result<&'s States<T>> {
+        match before {
+            Some(states) => {
+                states.renew_unchecked(theta, data)?;
+                Ok(states)
+            }
+            None => {
+                let budget = self.memory_budget;
+                Ok(before.insert(States::unchecked(self.rnn, theta, data, budget)?))
+            }
+        }
     }
 
     /// Moves the feedback along the gradient of the readout, where it learns.
@@ -339,7 +370,8 @@ impl<'a, T: Real> Training<'a, T> {
         let w = self.rnn.block(Block::Recurrent);
         let exact = states.gradient(&Rule::Bptt)?;
         let test = self.test.map(|data| -> Result<_> {
-            Ok(Score::at(&States::unchecked(self.rnn, theta, data)?, data))
+            let budget = self.memory_budget;
+            Ok(Score::at(&States::unchecked(self.rnn, theta, data, budget)?, data))
         });
         Ok(Checkpoint {
             step,
@@ -359,7 +391,7 @@ impl<T: Real> States<T> {
     /// As [`States::gradient`], for both rules; gradients to match that are not finite.
     pub fn update(&self, rule: &Rule<T>, scaling: &Scaling<T>) -> Result<Vec<T>> {
         let mut update = self.gradient(rule)?;
-        let group = self.rnn.block(Block::RecurrentGroup);
+        let group = self.block(Block::RecurrentGroup);
         let factor = match scaling {
             Scaling::None => return Ok(update),
             Scaling::Fixed(factor) => *factor,

@@ -1,6 +1,7 @@
 //! Unbiased online recurrent optimisation (Tallec and Ollivier 2017).
 
 use super::pass::Pass;
+use super::trajectory::Trajectory;
 use super::{Block, Noise};
 use crate::Real;
 use crate::random::Stream;
@@ -17,11 +18,11 @@ impl<T: Real> Pass<T> {
     /// p₀ = √(|B|/|J A|) and p₁ = √(|(ν∘(1 − a)) h_{t−1}ᵀ|/|ν|) balance the two sides of the W
     /// block, 1 where that is 0/0; U and b go along, without bias for any factors. O(N(N + inputs))
     /// a step.
-    pub(super) fn uoro(&self, noise: &Noise<T>, gradient: &mut [T]) {
-        let n = self.rnn.units();
-        let width = n + self.rnn.inputs() + 1;
-        let g = self.signal(None);
-        let (kept, (keeps, gains)) = (self.kept(), self.leaks());
+    pub(super) fn uoro(&self, noise: &Noise<T>, trajectory: &Trajectory<T>, gradient: &mut [T]) {
+        let n = self.model.rnn.units();
+        let width = n + self.model.rnn.inputs() + 1;
+        let g = self.all_signals(None);
+        let (slopes, (keeps, gains)) = (trajectory.slopes(&(0..self.steps)), self.leaks());
         let w = self.block(Block::Recurrent);
         let mut sum = vec![T::ZERO; n * width];
         let mut drawn = vec![T::ZERO; self.steps * n];
@@ -41,7 +42,7 @@ impl<T: Real> Pass<T> {
                 let nu = &noise[t * n..][..n];
                 let through = |j: usize| match t {
                     0 => T::ZERO,
-                    _ => kept.slopes[row - self.samples * n + j] * a[j],
+                    _ => slopes[row - self.samples * n + j] * a[j],
                 };
                 let sent: Vec<T> = (0..n).map(through).collect();
                 let pushed = |i: usize| {
@@ -50,7 +51,7 @@ impl<T: Real> Pass<T> {
                     keep * a[i] + gain * sum
                 };
                 let pushed: Vec<T> = (0..n).map(pushed).collect();
-                let z = self.presynaptic(b, t);
+                let z = self.presynaptic(trajectory, b, t);
                 let own: Vec<T> = (0..n).map(|i| nu[i] * gains[i]).collect();
                 let recurrent =
                     rows.chunks_exact(width).map(|row| norm(&row[..n]).powi(2)).sum::<f64>();
@@ -66,7 +67,7 @@ impl<T: Real> Pass<T> {
                         *r = *r / p0 + factor * z;
                     }
                 }
-                let size: T = (0..n).map(|i| kept.slopes[row + i] * g[row + i] * a[i]).sum();
+                let size: T = (0..n).map(|i| slopes[row + i] * g[row + i] * a[i]).sum();
                 sum.iter_mut().zip(&rows).for_each(|(sum, &r)| *sum += size * r);
             }
         }

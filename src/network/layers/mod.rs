@@ -30,7 +30,7 @@ pub use layer_norm::LayerNorm;
 pub use parallel::{Parallel, ParallelPart};
 pub use patch_embedding::PatchEmbedding;
 pub use pool::{AveragePool, GlobalAveragePool, MaxPool};
-pub(crate) use recurrent::LeakyStates;
+pub(crate) use recurrent::Span;
 pub use recurrent::{Leak, LeakyRecurrent, Recurrent};
 pub use residual::Residual;
 pub use sequential::Sequential;

@@ -12,7 +12,7 @@ use crate::network::layer::{
     Adjoint, Gradients, Keep, Layer, ParameterSpec, State, Tangent, features, parameter_count,
 };
 use crate::{Error, Isa, Real, Result};
-pub(crate) use leaky::LeakyStates;
+pub(crate) use leaky::Span;
 pub use leaky::{Leak, LeakyRecurrent};
 use products::{rows, rows_mut};
 use time_major::TimeMajor;

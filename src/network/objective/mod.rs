@@ -12,7 +12,7 @@ use std::borrow::Cow;
 pub use hessian::{GaussNewton, Hessian};
 pub use point::Point;
 pub(crate) use shard::Samples;
-use shard::{Pool, Primal, Shards, Workspace};
+use shard::{Primal, Shards, Workspace};
 use steps::Steps;
 
 use super::data::{Dataset, check_samples};
@@ -21,7 +21,7 @@ use super::layers::BatchStatistics;
 use super::loss::{PreparedTargets, Scales};
 use super::{Loss, Network, Reduction};
 use crate::error::check_finite;
-use crate::numerics::parallel;
+use crate::numerics::parallel::{self, Pool};
 use crate::{Error, Real, Result};
 
 /// L(θ) = Σᵢ wᵢ ℓ(f(xᵢ; θ), yᵢ) / Σᵢ wᵢ (or without the division, see [`Reduction`]) for a network f

@@ -1,13 +1,12 @@
 //! Pieces of the data, and the buffers that passes over them reuse.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use crate::Real;
 use crate::network::Network;
 use crate::network::data::Dataset;
 use crate::network::layer::{Layer, State};
-use crate::numerics::parallel;
+use crate::numerics::parallel::{self, Pool};
 
 /// Bytes that the widest array of a shard may take: it should stay in the second-level cache
 /// between the product that writes it and the one that reads it.
@@ -196,32 +195,5 @@ impl<T> Default for Workspace<T> {
             scratch: State::default(),
             error: Vec::new(),
         }
-    }
-}
-
-/// Buffers lent to whoever works, so that no pass allocates.
-#[derive(Debug)]
-pub(super) struct Pool<B>(Mutex<Vec<B>>);
-
-impl<B> Default for Pool<B> {
-    fn default() -> Self {
-        Pool(Mutex::new(Vec::new()))
-    }
-}
-
-impl<B: Default> Pool<B> {
-    pub(super) fn get(&self) -> B {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    pub(super) fn give(&self, buffer: B) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
-    }
-
-    pub(super) fn with<R>(&self, work: impl FnOnce(&mut B) -> R) -> R {
-        let mut buffer = self.get();
-        let result = work(&mut buffer);
-        self.give(buffer);
-        result
     }
 }

@@ -223,11 +223,37 @@ fn tasks_files_and_divergences() {
         ),
         ("credit curvature integration --max-products 3", "products: expected at least 4, got 3"),
         ("credit curvature integration --parameters nan.npz", "nan.npz"),
+        (
+            "credit train integration --memory 0",
+            "--memory: expected a positive finite number, got 0",
+        ),
+        ("credit compare integration --memory NaN", "--memory: expected a positive finite number"),
+        (
+            "credit curvature integration --memory 1e-5",
+            "states at checkpoints: expected at most 10737 bytes of memory",
+        ),
+        (
+            "credit train integration --memory 1e-5",
+            "states at checkpoints: expected at most 10737 bytes of memory",
+        ),
     ]);
     let output = desk.run("credit compare integration --resume");
     assert_eq!(output.status.code(), Some(2));
     let line = String::from_utf8(output.stderr).unwrap();
     assert_eq!(line, "hesse: --resume: expected --out, got none\n");
+}
+
+/// 9.4 MB of states, in 5 MB.
+#[test]
+fn results_do_not_depend_on_the_memory() {
+    let desk = Desk::new();
+    let of = "integration --units 64 --trials 600 --test 0 --threads 1";
+    for command in [
+        format!("credit train {of} --steps 3 --every 2 --rule three-factor"),
+        format!("credit curvature {of} --tolerance 1e-3"),
+    ] {
+        assert_eq!(desk.json(&format!("{command} --memory 0.005")), desk.json(&command));
+    }
 }
 
 #[test]

@@ -1,18 +1,20 @@
 //! Weight-shared recurrent layer of leaky units, with a filtered output.
 
 mod passes;
+mod span;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use hesse_kernels::activation::Activation;
 use hesse_kernels::leak::{leak, leak_adjoint};
+pub(crate) use span::Span;
 
+use super::Recurrent;
 use super::time_major::TimeMajor;
-use super::{FIRST, INPUTS, Recurrent, STATES};
 use crate::error::check_finite;
 use crate::network::Initializer;
-use crate::network::layer::{Directions, State};
+use crate::network::layer::Directions;
 use crate::{Error, Isa, Real, Result};
 
 /// Which variable of a leaky unit leaks, and the factor a ∈ [0, 1) that one step leaves of it: one
@@ -34,6 +36,14 @@ impl Leak {
         match self {
             Leak::Voltage(a) | Leak::Rate(a) => a,
         }
+    }
+
+    /// The factor of every unit, zero where it is so small that its products with numbers of about 1
+    /// would be denormal in single precision.
+    pub(crate) fn of_units(&self, units: usize) -> Vec<f64> {
+        let given = self.factors();
+        let factor = |i: usize| given[if given.len() == 1 { 0 } else { i }];
+        (0..units).map(factor).map(|a| if a < NO_LEAK { 0.0 } else { a }).collect()
     }
 }
 
@@ -71,21 +81,8 @@ const FILTERED: usize = 5;
 const CARRY: usize = 6;
 const FILTERED_TANGENTS: usize = 7;
 
-/// Factors below this are zero: products with them would be denormal numbers in single precision.
+/// Factors below this are zero.
 const NO_LEAK: f64 = 1e-30;
-
-/// What a forward pass leaves, each `[t][b][i]`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LeakyStates<'a, T> {
-    /// x_t.
-    pub(crate) inputs: &'a [T],
-    /// h_t.
-    pub(crate) rates: &'a [T],
-    /// φ'_t.
-    pub(crate) slopes: &'a [T],
-    /// s_t; h_t itself without a filter.
-    pub(crate) filtered: &'a [T],
-}
 
 impl LeakyRecurrent {
     /// A layer of `units` units over a sequence of shape `[time, features]`, with bias and
@@ -109,9 +106,7 @@ impl LeakyRecurrent {
         if let Some(a) = given.iter().find(|a| !(0.0..1.0).contains(*a)) {
             return Err(Error::range("leak", "factors in [0, 1)", a));
         }
-        let factor = |i: usize| given[if given.len() == 1 { 0 } else { i }];
-        let a: Vec<f64> =
-            (0..units).map(factor).map(|a| if a < NO_LEAK { 0.0 } else { a }).collect();
+        let a = leak.of_units(units);
         let gains = a.iter().map(|a| 1.0 - a).collect();
         Ok(Self {
             cell,
@@ -184,17 +179,6 @@ impl LeakyRecurrent {
         self
     }
 
-    /// What `forward` kept beyond outputs in `state`.
-    pub(crate) fn states<'a, T: Real>(&self, state: &'a State<T>) -> LeakyStates<'a, T> {
-        let rates = state.array(STATES);
-        LeakyStates {
-            inputs: state.array(INPUTS),
-            rates,
-            slopes: state.array(FIRST),
-            filtered: if self.filter == 0.0 { rates } else { state.array(FILTERED) },
-        }
-    }
-
     /// Parameters, or tangents of them, with a zero diagonal of W where it does not count.
     fn masked<'a, T: Real>(&self, parameters: &'a [T]) -> Cow<'a, [T]> {
         if self.autapses {
@@ -231,16 +215,6 @@ impl LeakyRecurrent {
         let convert = |x: &[f64]| x.iter().map(|&x| T::from_f64(x)).collect();
         let any = self.factors[0].iter().any(|&a| a != 0.0);
         Leaks { keep: convert(&self.factors[0]), gain: convert(&self.factors[1]), any }
-    }
-
-    /// s_t ← κ s_{t−1} + (1 − κ) h_t for all times.
-    fn filtered<T: Real>(&self, layout: TimeMajor, rates: &[T], filtered: &mut [T]) {
-        let (kappa, gain) = (T::from_f64(self.filter), T::from_f64(1.0 - self.filter));
-        let step = layout.step(0, self.cell.units).len();
-        for (i, &h) in rates.iter().enumerate() {
-            let before = if i < step { T::ZERO } else { filtered[i - step] };
-            filtered[i] = kappa * before + gain * h;
-        }
     }
 
     /// The errors of h_t from those of the output: g_t = (1 − κ) r_t with r_t = s̄_t + κ r_{t+1}.

@@ -30,9 +30,14 @@ impl Recurrent {
     /// all times go: what a step wrote is still in cache when they read it. It depends on the shapes
     /// alone.
     pub(super) fn segments<T: Real>(&self, layout: TimeMajor) -> Vec<Range<usize>> {
-        let step = layout.step(0, self.units).len() * size_of::<T>();
-        let length = (SEGMENT / step.max(1)).max(1);
+        let length = self.segment_steps::<T>(layout);
         (0..self.steps).step_by(length).map(|first| first..self.steps.min(first + length)).collect()
+    }
+
+    /// Steps of all these pieces but the last.
+    pub(super) fn segment_steps<T: Real>(&self, layout: TimeMajor) -> usize {
+        let step = layout.step(0, self.units).len() * size_of::<T>();
+        (SEGMENT / step.max(1)).max(1)
     }
 
     pub(super) fn recurrent_weight<'a, T: Real>(&self, parameters: &'a [T]) -> MatrixRef<'a, T> {

@@ -9,8 +9,10 @@ use hesse_cli::inputs::uniform;
 use super::Work;
 use super::networks::labels;
 
-/// The network of `works.py`: h_t = tanh(W h_{t−1} + U x_t), y = O h_T + c.
+/// The network of `works.py`: v_t = a v_{t−1} + (1 − a)(W h_{t−1} + U x_t), h_t = tanh v_t, y = O
+/// h_T + c.
 struct Rnn {
+    leak: f64,
     units: usize,
     inputs: usize,
     outputs: usize,
@@ -18,10 +20,12 @@ struct Rnn {
     batch: usize,
 }
 
-/// The work called `name`, by its prefix: `hvp_rnn_128-28-10_T28_B512`.
+/// The work called `name`, by its prefix: `hvp_rnn_128-28-10_T28_B512`, or `bptt_leaky_rnn_…` for
+/// a = 0.6 rather than 0.
 pub fn prepare<T: Real>(name: &str) -> Option<Box<dyn Work>> {
     let (what, sizes) = name.split_once("_rnn_")?;
-    let rnn = Rnn::parse(sizes)?;
+    let (what, leak) = what.strip_suffix("_leaky").map_or((what, 0.0), |what| (what, 0.6));
+    let rnn = Rnn::parse(sizes, leak)?;
     match what {
         "hvp" => HessianProduct::<T>::new(rnn, 1).map(|work| Box::new(work) as _),
         "hvp_block4" => HessianProduct::<T>::new(rnn, 4).map(|work| Box::new(work) as _),
@@ -36,17 +40,17 @@ pub fn prepare<T: Real>(name: &str) -> Option<Box<dyn Work>> {
 
 impl Rnn {
     /// `128-28-10_T28_B512`: units, inputs, outputs, steps, samples.
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str, leak: f64) -> Option<Self> {
         let numbers: Result<Vec<usize>, _> = text
             .split(['-', '_'])
             .map(|part| part.trim_start_matches(['T', 'B']).parse())
             .collect();
         let [units, inputs, outputs, steps, batch] = numbers.ok()?.try_into().ok()?;
-        Some(Self { units, inputs, outputs, steps, batch })
+        Some(Self { leak, units, inputs, outputs, steps, batch })
     }
 
     fn network(&self) -> Option<RateRnn> {
-        let leak = Leak::Voltage(vec![0.0]);
+        let leak = Leak::Voltage(vec![self.leak]);
         let rnn = RateRnn::new(self.inputs, self.units, self.outputs, Activation::Tanh, leak);
         rnn.ok().map(|rnn| rnn.bias(false))
     }
@@ -127,13 +131,15 @@ impl<T: Real> Work for HessianProduct<T> {
     }
 }
 
-/// The gradient of the objective, or that of a learning rule with its forward pass.
+/// The gradient of the objective, or that of a learning rule with its forward pass, in memory that
+/// is reused.
 struct Gradient<T: Real> {
     rnn: Rnn,
     network: RateRnn,
     sequences: Sequences<T>,
     objective: &'static Objective<'static, T>,
     rule: Option<Rule<T>>,
+    states: Option<States<T>>,
     theta: Vec<T>,
     gradient: Vec<T>,
 }
@@ -146,6 +152,7 @@ impl<T: Real> Gradient<T> {
             sequences: rnn.sequences()?,
             objective: objective(&rnn)?,
             rule,
+            states: None,
             gradient: vec![T::ZERO; theta.len()],
             theta,
             rnn,
@@ -161,8 +168,14 @@ impl<T: Real> Work for Gradient<T> {
                 assert!(loss.is_ok(), "{loss:?}");
             }
             Some(rule) => {
-                let states = States::new(&self.network, &self.theta, &self.sequences);
-                let gradient = states.and_then(|states| states.gradient(rule));
+                // As in a training: in the memory of the step before.
+                let gradient = match &mut self.states {
+                    Some(states) => states
+                        .renew(&self.theta, &self.sequences)
+                        .and_then(|()| states.gradient(rule)),
+                    None => States::new(&self.network, &self.theta, &self.sequences)
+                        .and_then(|states| self.states.insert(states).gradient(rule)),
+                };
                 self.gradient = gradient.unwrap_or_default();
             }
         }

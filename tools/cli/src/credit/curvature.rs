@@ -87,6 +87,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> std::result::Result
     let ends = Curvature::new(&problem.rnn, &problem.train, &decay)?
         .solver(Eigensolver::Lanczos { tolerance, max_products })?
         .seed(arguments.seed)
+        .memory_budget(problem.memory_budget)
         .at(&theta)?;
     let (loss, rules) = rules(arguments, &problem, &theta, ends.largest)?;
     let summary = Summary {
@@ -146,7 +147,7 @@ fn rules(
     theta: &[f64],
     largest: f64,
 ) -> Result<(f64, Vec<Row>)> {
-    let states = States::new(&problem.rnn, theta, &problem.train)?;
+    let states = States::within(&problem.rnn, theta, &problem.train, problem.memory_budget)?;
     let w = problem.rnn.block(Block::Recurrent);
     let exact = states.gradient(&hesse::credit::Rule::Bptt)?;
     let row = |name: &RuleName| -> Result<Row> {

@@ -1,8 +1,8 @@
 //! One training of a recurrent network by a learning rule, and what it came to.
 
 use hesse::credit::{
-    Batches, Block, Checkpoint, Curvature, Decay, Eigensolver, Gap, RateRnn, Rule, Scaling, Score,
-    Sequences, Stop, Training,
+    Batches, Block, Checkpoint, Curvature, Decay, Eigensolver, RateRnn, Rule, Scaling, Score,
+    Sequences, States, Stop, Training,
 };
 use hesse::io::{Archive, Array};
 use hesse::optimize::Schedule;
@@ -49,6 +49,8 @@ pub struct Descent<'a> {
     pub every: Option<u64>,
     /// Seed of the searches for eigenvalues.
     pub seed: u64,
+    /// Bytes for states; results do not depend on it.
+    pub memory_budget: usize,
 }
 
 /// A number of an outcome.
@@ -121,7 +123,8 @@ impl Descent<'_> {
             Training::new(self.rnn, self.train, self.rule.clone(), self.schedule, self.steps)?
                 .decay(decay.clone())
                 .scaling(self.scaling.clone())?
-                .batches(self.batches.clone())?;
+                .batches(self.batches.clone())?
+                .memory_budget(self.memory_budget);
         if let Some(decay) = self.feedback_decay {
             training = training.adaptive_feedback(decay)?;
         }
@@ -134,7 +137,9 @@ impl Descent<'_> {
             Target::OfAll(loss, every) => training.target_loss_on_all(loss, every)?,
         };
         if let Some(every) = self.every {
-            let curvature = Curvature::new(self.rnn, self.train, decay)?.seed(self.seed);
+            let curvature = Curvature::new(self.rnn, self.train, decay)?
+                .memory_budget(self.memory_budget)
+                .seed(self.seed);
             training = training.checkpoints(every, Some(curvature))?;
         }
         Ok(training)
@@ -175,22 +180,22 @@ impl Descent<'_> {
 impl Outcome {
     fn measure(&mut self, descent: &Descent<'_>, decay: &Decay<f64>) -> Result<()> {
         let (rnn, train) = (descent.rnn, descent.train);
-        let set = |score: Score| (score.loss, score.accuracy.unwrap_or(f64::NAN));
-        match descent.test {
-            Some(test) => {
-                let gap = Gap::of(rnn, &self.parameters, train, test)?;
-                (self.train_loss, self.train_accuracy) = set(gap.train);
-                (self.test_loss, self.test_accuracy) = set(gap.test);
-            }
-            None => {
-                (self.train_loss, self.train_accuracy) =
-                    set(Score::of(rnn, &self.parameters, train)?);
-            }
+        let score = |data: &Sequences<f64>| -> Result<_> {
+            let states = States::within(rnn, &self.parameters, data, descent.memory_budget)?;
+            let score = Score::at(&states, data);
+            Ok((score.loss, score.accuracy.unwrap_or(f64::NAN)))
+        };
+        let on_train = score(train)?;
+        let on_test = descent.test.map(score).transpose()?;
+        (self.train_loss, self.train_accuracy) = on_train;
+        if let Some(on_test) = on_test {
+            (self.test_loss, self.test_accuracy) = on_test;
         }
         let ends = Curvature::new(rnn, train, decay)?
             .block(Block::Recurrent)?
             .solver(Eigensolver::Lanczos { tolerance: 1e-6, max_products: 1000 })?
             .seed(descent.seed)
+            .memory_budget(descent.memory_budget)
             .at(&self.parameters)?;
         (self.largest, self.residual) = (ends.largest, ends.residuals[0]);
         self.smallest = ends.smallest.unwrap_or(f64::NAN);

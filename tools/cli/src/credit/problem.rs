@@ -63,6 +63,20 @@ pub struct NetworkArguments {
     /// Weight decay
     #[arg(long, value_name = "L2", default_value_t = 0.0, allow_negative_numbers = true)]
     pub l2: f64,
+    /// Memory for states, in GiB; what does not fit is kept at checkpoints, or not at all, and computed
+    /// again, with the same results
+    #[arg(long, value_name = "GIB", default_value_t = 4.0, allow_negative_numbers = true)]
+    memory: f64,
+}
+
+impl NetworkArguments {
+    fn memory_budget(&self) -> Result<usize> {
+        if !(self.memory > 0.0 && self.memory.is_finite()) {
+            return Err(Error::range("--memory", "a positive finite number", self.memory));
+        }
+        // Saturates beyond what can be addressed.
+        Ok((self.memory * f64::from(1 << 30)) as usize)
+    }
 }
 
 /// How it is trained, beside rule, rate and seed.
@@ -118,6 +132,8 @@ pub struct Problem {
     pub test: Option<Sequences<f64>>,
     /// Weight decay.
     pub l2: f64,
+    /// Bytes for states.
+    pub memory_budget: usize,
 }
 
 impl Problem {
@@ -129,6 +145,7 @@ impl Problem {
         task: &TaskArguments,
         network: &NetworkArguments,
     ) -> std::result::Result<Self, Failure> {
+        let memory_budget = network.memory_budget()?;
         let (train, test, outputs) = task.data()?;
         let factors = vec![network.leak];
         let leak = if network.rate_leak { Leak::Rate(factors) } else { Leak::Voltage(factors) };
@@ -137,7 +154,7 @@ impl Problem {
             .readout_filter(network.readout_filter)?
             .autapses(!network.no_autapses)
             .bias(!network.no_bias);
-        Ok(Self { rnn, train, test, l2: network.l2 })
+        Ok(Self { rnn, train, test, l2: network.l2, memory_budget })
     }
 
     /// The training by a rule.
@@ -185,6 +202,7 @@ impl Problem {
             target,
             every: Some(arguments.every.unwrap_or(arguments.steps.div_ceil(50).max(1))),
             seed,
+            memory_budget: self.memory_budget,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use hesse_kernels::activation;
 use hesse_kernels::gemm::gemm;
 
-use super::{CARRY, FILTERED, FILTERED_TANGENTS, LeakyRecurrent, VOLTAGES};
+use super::{CARRY, FILTERED, FILTERED_TANGENTS, LeakyRecurrent, Span, VOLTAGES};
 use crate::network::layer::{
     Adjoint, Directions, Gradients, Keep, Layer, ParameterSpec, State, Tangent,
 };
@@ -60,7 +60,7 @@ impl<T: Real> Layer<T> for LeakyRecurrent {
         state: &mut State<T>,
         keep: Keep,
     ) {
-        let (isa, cell) = (Isa::current(), &self.cell);
+        let cell = &self.cell;
         let parameters = &*self.masked(parameters);
         let layout = cell.layout(input, 1);
         let step = layout.step(0, cell.units).len();
@@ -73,53 +73,21 @@ impl<T: Real> Layer<T> for LeakyRecurrent {
         let mut first = slopes.then(|| state.take(FIRST, length));
         let second = keep == Keep::SecondOrder && cell.curved();
         let mut second = second.then(|| state.take(SECOND, length));
-        let shifts: Option<Vec<T>> =
-            self.shifts.as_ref().map(|x| x.iter().map(|&x| T::from_f64(x)).collect());
-        let shifts = shifts.as_deref();
-        let leaks = self.leaks::<T>();
-        let weight = cell.recurrent_weight(parameters).transposed();
-        let input_weight = cell.input_weight(parameters).transposed();
-        let bias = cell.bias.then(|| &parameters[cell.weights()..]);
-        let beta = if cell.bias { T::ONE } else { T::ZERO };
-        for steps in cell.segments::<T>(layout) {
-            let drive = &mut h[steps.start * step..steps.end * step];
-            if let Some(bias) = bias {
-                drive.chunks_exact_mut(cell.units).for_each(|u| u.copy_from_slice(bias));
-            }
-            let x = layout.tangent(&inputs, cell.inputs, 0, steps.clone());
-            gemm(isa, T::ONE, x, input_weight, beta, rows_mut(drive, cell.units));
-            for t in steps {
-                let now = layout.step(t, cell.units);
-                let (h_before, h) = split_step(&mut h, now.clone());
-                if let Some(h_before) = h_before {
-                    let (before, h) = (rows(h_before, cell.units), rows_mut(h, cell.units));
-                    gemm(isa, T::ONE, before, weight, T::ONE, h);
-                }
-                if leaks.any && !self.rate {
-                    leaks.step((t > 0).then_some(&v), h);
-                    v.copy_from_slice(h);
-                }
-                match &mut first {
-                    None => activation::bias_activation(isa, cell.activation, shifts, h),
-                    Some(first) => activation::bias_activation_derivatives(
-                        isa,
-                        cell.activation,
-                        shifts,
-                        h,
-                        &mut first[now.clone()],
-                        second.as_mut().map(|second| &mut second[now]),
-                    ),
-                }
-                if self.rate {
-                    leaks.step(h_before, h);
-                }
-            }
-        }
+        let span = Span {
+            steps: 0..cell.steps,
+            inputs: &inputs,
+            before: None,
+            voltages: &mut v,
+            rates: &mut h,
+            slopes: first.as_deref_mut(),
+            second: second.as_deref_mut(),
+        };
+        self.integrate(parameters, span);
         if self.filter == 0.0 {
             cell.read_output(layout, &h, output);
         } else {
             let filtered = state.buffer(FILTERED, length);
-            self.filtered(layout, &h, filtered);
+            self.filter_rates(None, &h, filtered, step);
             cell.read_output(layout, filtered, output);
         }
         state.put_back(STATES, h);
@@ -224,7 +192,7 @@ impl<T: Real> Layer<T> for LeakyRecurrent {
             cell.read_output(layout, &y, output_tangent);
         } else {
             let filtered = tangents.buffer(FILTERED_TANGENTS, length);
-            self.filtered(layout, &y, filtered);
+            self.filter_rates(None, &y, filtered, step);
             cell.read_output(layout, filtered, output_tangent);
         }
         tangents.put_back(CARRY, carry);

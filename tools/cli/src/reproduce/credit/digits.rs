@@ -111,6 +111,7 @@ impl Setting {
             target: Target::OfAll(TARGET, 100),
             every: None,
             seed,
+            memory_budget: usize::MAX,
         })
     }
 

@@ -86,6 +86,7 @@ impl Integrations {
                     target: Target::OfStep(TARGET),
                     every: None,
                     seed: *seed,
+                    memory_budget: usize::MAX,
                 };
                 let rnn = &rnn;
                 jobs.push(Job {
