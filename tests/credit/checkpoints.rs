@@ -21,7 +21,9 @@ fn normals<T: Real>(seed: u64, n: usize) -> Vec<T> {
 }
 
 fn network(rate: bool, filter: f64) -> RateRnn {
-    let a = (0..UNITS).map(|i| 0.2 + 0.6 * i as f64 / UNITS as f64).collect();
+    // Without a filter all voltages leak alike.
+    let spread = if rate || filter != 0.0 { 0.6 } else { 0.0 };
+    let a = (0..UNITS).map(|i| 0.2 + spread * i as f64 / UNITS as f64).collect();
     let leak = if rate { Leak::Rate(a) } else { Leak::Voltage(a) };
     let rnn = RateRnn::new(2, UNITS, 3, Activation::Tanh, leak).unwrap();
     rnn.readout_filter(filter).unwrap().autapses(false)

@@ -170,6 +170,32 @@ fn without_memory_of_its_own_a_unit_learns_from_the_last_step() {
     near("three factors", &gradient[..25], &want, 1e-12);
 }
 
+/// Factors that are all the same have a shorter way than others; these differ by rounding alone.
+#[test]
+fn units_that_leak_alike_learn_like_units_that_nearly_do() {
+    let (units, samples, steps) = (5, 300, 9);
+    let data = sequences(samples, steps, false);
+    let gradients = |a: Vec<f64>, bias: bool| {
+        let rnn = RateRnn::new(2, units, 3, Activation::Tanh, Leak::Voltage(a)).unwrap();
+        let rnn = rnn.bias(bias).autapses(false);
+        let theta: Vec<f64> = rnn.initialize(9).unwrap();
+        let states = States::new(&rnn, &theta, &data).unwrap();
+        rules(units, samples, steps)[1..3]
+            .iter()
+            .map(|rule| states.gradient(rule).unwrap())
+            .collect::<Vec<_>>()
+    };
+    for bias in [false, true] {
+        let alike = gradients(vec![0.6; units], bias);
+        assert_eq!(gradients(vec![0.6], bias), alike);
+        let mut nearly = vec![0.6; units];
+        nearly[3] = 0.6 + f64::EPSILON;
+        for (a, b) in alike.iter().zip(gradients(nearly, bias)) {
+            near("three factors", a, &b, 1e-12);
+        }
+    }
+}
+
 #[test]
 fn steps_without_learning_are_in_the_traces() {
     for (rate, filter, alike) in

@@ -14,11 +14,14 @@ struct Plain {
 const KAPPA: f64 = 0.75;
 
 fn every_path<T: Real>() {
-    // Ten terms below 1.75 + 1 each, in groups of eight.
-    let bound = 16.0 * T::EPSILON.to_f64();
-    let near = |what: &str, got: &[T], want: &[f64]| {
+    // All numbers are below 1: |ε| ≤ 2 from two products and a sum, an error of 4u; |ē| ≤ 2.75, of
+    // 9.5u; and ten terms of G, whose products and groups of eight add 8u of each.
+    let [of_traces, of_filtered, of_sums] =
+        [4.0, 9.5, 10.0 * (8.0 * 2.75 + 9.5)].map(|n| n * 0.5 * T::EPSILON.to_f64());
+    let wide = |x: &[T]| x.iter().map(|x| x.to_f64()).collect::<Vec<f64>>();
+    let near = |what: &str, got: &[f64], want: &[f64], bound: f64| {
         for (i, (got, want)) in got.iter().zip(want).enumerate() {
-            let error = (got.to_f64() - want).abs();
+            let error = (got - want).abs();
             assert!(error <= bound, "{what}, {i}: {got} against {want}");
         }
     };
@@ -33,7 +36,6 @@ fn every_path<T: Real>() {
             let sums = values::<f64>(8, units * width);
             for which in 0..8 {
                 let [gain, filter, learn] = [1, 2, 4].map(|bit| which & bit != 0);
-                let wide = |x: &[T]| x.iter().map(|x| x.to_f64()).collect::<Vec<f64>>();
                 let mut want =
                     Plain { traces: wide(&traces), filtered: wide(&filtered), sums: sums.clone() };
                 for row in 0..rows {
@@ -72,9 +74,9 @@ fn every_path<T: Real>() {
                     learn.then_some(Learning { factors: &factors, sums: &mut g }),
                 );
                 let what = format!("{isa}, {}, width {width}, {gain}, {filter}, {learn}", T::NAME);
-                near(&what, &e, &want.traces);
-                near(&what, &f, &want.filtered);
-                near(&what, &g, &want.sums);
+                near(&what, &wide(&e), &want.traces, of_traces);
+                near(&what, &wide(&f), &want.filtered, of_filtered);
+                near(&what, &g, &want.sums, of_sums);
             }
         }
     }

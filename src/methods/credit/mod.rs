@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`RateRnn`] | leaky rate units with a filtered linear readout, θ = (W, U, b, O, c) |
 //! | [`Sequences`], [`Target`] | what it is trained on, at the last step or at each |
-//! | [`States`] | the primal pass at one θ; [`States::gradient`] is the gradient of any [`Rule`] |
+//! | [`States`] | the primal pass at one θ, kept whole or at checkpoints; [`States::gradient`] is the gradient of any [`Rule`] |
 //! | [`Rule`] | BPTT, RTRL, three factors (e-prop, RFLO), MDGL, ModProp, SnAp-1, UORO |
 //! | [`Eligibility`], [`OnlineDescent`] | local rules forwards in time, with a trace at every synapse |
 //! | [`SpikingRnn`], [`SpikingStates`] | LIF and adaptive LIF units with surrogate derivatives |

@@ -6,7 +6,7 @@ use std::ops::Range;
 use hesse_kernels::activation::{column_sums, scale_rows};
 use hesse_kernels::gemm::gemm;
 use hesse_kernels::leak::leak_adjoint;
-use hesse_kernels::level1::axpy;
+use hesse_kernels::level1::{axpy, scal};
 
 use super::pass::{Pass, Workspace, rows, rows_mut};
 use super::trajectory::Trajectory;
@@ -126,6 +126,11 @@ impl<T: Real> Pass<T> {
         let (n, length) = (rnn.units(), self.step());
         let (keep, gain) = self.leaks();
         let leaks = keep.iter().any(|&a| a != T::ZERO);
+        let alike = leaks && keep.iter().all(|&a| a == keep[0]);
+        let last = self.first_loss + 1 == self.steps && rnn.filter() == 0.0;
+        if matches!((&hops, rnn.leak()), (Hops::None, Leak::Voltage(_))) && alike && last {
+            return self.add_by_presynaptic_traces(feedback, (gradient, readout), work);
+        }
         let carries = leaks || matches!(hops, Hops::Own(_));
         let rate = matches!(rnn.leak(), Leak::Rate(_));
         let Workspace { window, scan } = work;
@@ -213,6 +218,56 @@ impl<T: Real> Pass<T> {
         if rnn.has_bias() {
             column_sums(isa, biases, &mut gradient[n * (n + rnn.inputs())..]);
         }
+    }
+
+    /// The gradient of local terms where all voltages leak alike and the last step alone has a loss:
+    /// d_t = a^{T−t} d_T, so that dW = d_Tᵀ h̄ with the trace h̄ = Σ_t a^{T−t} h_{t−1} of every
+    /// presynaptic unit, dU likewise, and db = Σ_t a^{T−t} d_T. One product of the last step's samples
+    /// in the place of one over all steps.
+    fn add_by_presynaptic_traces(
+        &self,
+        feedback: Option<&[T]>,
+        (gradient, readout): (&mut [T], &mut [T]),
+        work: &mut Workspace<T>,
+    ) {
+        let (isa, rnn) = (Isa::current(), &self.model.rnn);
+        let (n, inputs, length) = (rnn.units(), rnn.inputs(), self.step());
+        let (keep, gain) = self.leaks();
+        let Workspace { window, scan } = work;
+        let Scan { now: d, behind: rates, beside: x, biases, .. } = scan;
+        let last = self.steps - 1..self.steps;
+        d.resize(length, T::ZERO);
+        self.signal(&last, feedback, &mut [], d);
+        for (array, length) in [(&mut *rates, length), (&mut *x, self.samples * inputs)] {
+            array.clear();
+            array.resize(length, T::ZERO);
+        }
+        let (mut weight, mut total) = (1.0, 0.0);
+        for steps in self.segments(&(0..self.steps)).into_iter().rev() {
+            let trajectory = self.trajectory(&steps, window);
+            if steps.end == self.steps {
+                scale_rows(isa, n, 1, trajectory.slopes(&last), d);
+                self.add_readout(&steps, trajectory, readout);
+            }
+            for t in steps.rev() {
+                axpy(isa, weight, trajectory.rates_before(&(t..t + 1)), rates);
+                axpy(isa, weight, self.inputs(&(t..t + 1)), x);
+                total += weight;
+                weight *= keep[0].to_f64();
+            }
+        }
+        scal(isa, gain[0].to_f64(), d);
+        if rnn.has_bias() {
+            biases.clear();
+            biases.resize(n, T::ZERO);
+            column_sums(isa, d, biases);
+            axpy(isa, total, biases, &mut gradient[n * (n + inputs)..]);
+        }
+        let (w, u) = gradient.split_at_mut(n * n);
+        let d = rows(d, n).transposed();
+        gemm(isa, T::ONE, d, rows(rates, n), T::ONE, rows_mut(w, n));
+        let u = rows_mut(&mut u[..n * inputs], inputs);
+        gemm(isa, T::ONE, d, rows(x, inputs), T::ONE, u);
     }
 
     /// (1 − a)∘φ'_t∘x_t.

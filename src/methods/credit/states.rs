@@ -162,7 +162,8 @@ impl<T: Real> States<T> {
     /// Cost for the offline rules: 2TB·N(N + inputs) flops for the weights, and 2TB·N² more for
     /// BPTT, MDGL and ModProp (once for every hop of limited taps). No memory of the size of
     /// traces. Local rules without leak, filter and a loss before the last step see that step alone,
-    /// and cost no more.
+    /// and cost no more; where all voltages leak alike, one filtered rate of every unit holds the
+    /// steps before, at a few additions.
     ///
     /// # Errors
     /// A rule that does not fit the network: shapes of feedback, weights, types or noise; a rule
