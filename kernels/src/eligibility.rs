@@ -36,7 +36,9 @@ pub struct Learning<'a, T> {
 /// `[p][b][q]`. Eight samples at a time meet all units, so that their z stay in the first-level
 /// cache, and the terms of their gradient stay in registers until they are one addition to G. For
 /// every trace, 2 flops, one more with a gain and 2 more each for filter and gradient, against one
-/// read and one write of it: bandwidth-bound wherever the traces lie.
+/// read and one write of it: bandwidth-bound. Beside y ← y + αx over the same bytes, with the gradient
+/// and rows of 80 (Zen 4, AVX-512, one thread, `benches/credit.rs`): 85, 93, 101 and 71 % of its rate
+/// where traces lie in L1, L2, L3 and memory for `f64`, 45, 53, 71 and 72 % for `f32`.
 ///
 /// The terms of eight samples are summed in `T`, fused where the instruction set fuses, and G in
 /// `f64`: against the exact sum of the products of f and the traces as they are stored,
