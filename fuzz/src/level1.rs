@@ -2,8 +2,8 @@
 
 use arbitrary::{Result, Unstructured};
 use hesse_kernels::level1::{
-    all_finite, axpby, axpy, dot, dot_compensated, dot_pair, dot_self, max_abs, nrm2, scal, sum,
-    sum_compensated,
+    add_widened, all_finite, axpby, axpy, dot, dot_compensated, dot_pair, dot_self, max_abs, nrm2,
+    scal, sum, sum_compensated,
 };
 use hesse_kernels::{Isa, Real};
 
@@ -142,4 +142,9 @@ fn updates<T: Real>(isa: Isa, alpha: f64, x: &[T], beta: f64, y: &[T], offset: u
     check("axpby", &|y| axpby(isa, alpha, x, beta, y), &both);
     check("axpby, β = 0", &|y| axpby(isa, alpha, x, 0.0, y), &|x, _| alpha * x);
     check("scal", &|y| scal(isa, alpha, y), &|_, y| alpha * y);
+    let mut sums = vec![beta; x.len()];
+    add_widened(isa, x, &mut sums);
+    for (sum, x) in sums.iter().zip(x) {
+        assert!(same(*sum, beta + x.to_f64()), "add_widened {isa} {}: {sum:e} of {x:?}", T::NAME);
+    }
 }

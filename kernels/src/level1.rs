@@ -16,7 +16,7 @@ mod update;
 use pulp::{Simd, WithSimd};
 
 pub use compensated::{dot_compensated, sum_compensated};
-pub use update::{axpby, axpy, scal};
+pub use update::{add_widened, axpby, axpy, scal};
 
 use crate::compiled::dispatch;
 use crate::lanes::Lanes;

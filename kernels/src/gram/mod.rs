@@ -83,10 +83,10 @@ impl<B: AsRef<[f64]> + AsMut<[f64]>> Sums<B> {
     pub fn add_block<T: Real>(&mut self, isa: Isa, w: &[f64], width: usize, ahead: Ahead<'_, T>) {
         assert!(width.is_multiple_of(WIDTH), "width of a block: {width}");
         assert_eq!(w.len(), padded(self.n) * width, "a block of padded rows");
-        let (rows, row) = (ahead.0.len(), |i: usize| bytemuck::cast_slice::<T, u8>(ahead.0[i]));
-        let bytes = if rows > 0 { row(0).len() } else { 0 };
-        let ahead = Lines { rows, bytes, row: &row };
-        isa.dispatch(Products { w, width, sums: self.partial.as_mut(), ahead });
+        let row = |i: usize| ahead.0.get(i).map(|row| bytemuck::cast_slice::<T, u8>(row));
+        let ahead = Lines { row: &row, next: 0, rest: &[] };
+        let lines = ahead.all();
+        isa.dispatch(Products { w, width, sums: self.partial.as_mut(), ahead, lines });
     }
 
     /// Element (i, j) of G, j ≤ i < n.
@@ -112,6 +112,8 @@ struct Products<'a> {
     width: usize,
     sums: &'a mut [f64],
     ahead: Lines<'a>,
+    /// Lines of the cache that are ahead.
+    lines: usize,
 }
 
 /// Rows that will be read after a block, and are brought to the caches meanwhile: they lie far
@@ -119,47 +121,54 @@ struct Products<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Ahead<'a, T>(pub &'a [&'a [T]]);
 
-/// The same for numbers of any type.
-#[derive(Clone, Copy)]
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
+/// The same for numbers of any type, line by line.
 struct Lines<'a> {
-    /// Rows, the bytes of one, and place `i` of row `r`.
-    rows: usize,
-    bytes: usize,
-    row: &'a (dyn Fn(usize) -> &'a [u8] + 'a),
+    row: &'a (dyn Fn(usize) -> Option<&'a [u8]> + 'a),
+    /// The row after that of `rest`.
+    next: usize,
+    /// What of a row was not asked for.
+    rest: &'a [u8],
 }
 
 impl Lines<'_> {
-    /// Asks for part `part` of `parts`.
+    /// Lines of all rows, which have the same length.
+    fn all(&self) -> usize {
+        let rows = (0..).map_while(self.row).count();
+        rows * (self.row)(0).map_or(0, |row| row.len().div_ceil(LINE))
+    }
+
+    /// Asks for so many lines.
     #[inline(always)]
-    fn fetch(&self, part: usize, parts: usize) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            const LINE: usize = 64;
-            let lines = self.bytes.div_ceil(LINE);
-            let all = self.rows * lines;
-            for line in all * part / parts..all * (part + 1) / parts {
-                if let Some(byte) = (self.row)(line / lines).get(line % lines * LINE) {
-                    // SAFETY: a hint about a place inside a slice; it reads nothing.
-                    unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(byte).cast()) };
-                }
+    fn fetch(&mut self, lines: usize) {
+        for _ in 0..lines {
+            if self.rest.is_empty() {
+                let Some(row) = (self.row)(self.next) else { return };
+                (self.rest, self.next) = (row, self.next + 1);
             }
+            #[cfg(target_arch = "x86_64")]
+            {
+                use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                // SAFETY: a hint about a place inside a slice; it reads nothing.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(self.rest.as_ptr().cast()) };
+            }
+            self.rest = self.rest.get(LINE..).unwrap_or_default();
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (part, parts);
     }
 }
 
 impl WithSimd for Products<'_> {
     type Output = ();
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let size = TILE * self.width;
         let mut sums = self.sums.chunks_exact_mut(TILE * TILE * LANES);
-        let tiles = sums.len();
+        let lines = self.lines.div_ceil(sums.len().max(1));
         for (i, a) in self.w.chunks_exact(size.max(1)).enumerate() {
             for b in self.w.chunks_exact(size).take(i + 1) {
-                self.ahead.fetch(tiles - sums.len(), tiles);
+                self.ahead.fetch(lines);
                 let Some(sums) = sums.next() else { return };
                 // 16 accumulators and 5 factors fit 32 registers, 8 and 3 fit 16.
                 if S::F64_LANES == 4 || S::F64_LANES == 1 {

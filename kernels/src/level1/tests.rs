@@ -89,6 +89,9 @@ fn updates_are_the_oracles<T: Real>() {
         let mut out = x.to_vec();
         scal(isa, beta, &mut out);
         close(&out, &|i| (beta * wx[i], 0.0));
+        let mut sums: Vec<f64> = wy.iter().map(|y| y / 3.0).collect();
+        add_widened(isa, x, &mut sums);
+        assert!((0..x.len()).all(|i| sums[i] == wy[i] / 3.0 + wx[i]), "{isa} {}", x.len());
     });
 }
 
@@ -114,6 +117,9 @@ fn elements_behind_the_slice_are_left_alone() {
             axpy(isa, 1.0, &x, &mut y[..n]);
             axpby(isa, 1.0, &x, 1.0, &mut y[..n]);
             scal(isa, 2.0, &mut y[..n]);
+            let mut sums = vec![1.0; n + 1];
+            add_widened(isa, &x, &mut sums[..n]);
+            assert!(sums[..n].iter().all(|&y| y == 3.0) && sums[n] == 1.0, "{isa} {n}");
             assert!(y[..n].iter().all(|&y| y == 10.0) && y[n] == 7.0, "{isa} {n}");
         }
     }

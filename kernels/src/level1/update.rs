@@ -28,6 +28,12 @@ pub fn scal<T: Real>(isa: Isa, alpha: f64, x: &mut [T]) {
     dispatch!(isa, InPlace<'a, T> = InPlace { x, alpha });
 }
 
+/// y ← y + x in `f64`: partial sums of a storage type that meet in a wider one. n flops.
+pub fn add_widened<T: Real>(isa: Isa, x: &[T], y: &mut [f64]) {
+    assert_eq!(x.len(), y.len());
+    dispatch!(isa, Widened<'a, T> = Widened { x, y });
+}
+
 /// The new y from x and the old y, `f64` lane by lane.
 trait Op: Copy {
     fn apply<S: Simd>(self, simd: S, x: S::f64s, y: S::f64s) -> S::f64s;
@@ -109,5 +115,28 @@ impl<T: Real> WithSimd for InPlace<'_, T> {
             let x = T::partial_load(simd, tail);
             T::partial_store(simd, tail, apply::<T, S>(simd, op, x, x));
         }
+    }
+}
+
+struct Widened<'a, T> {
+    x: &'a [T],
+    y: &'a mut [f64],
+}
+
+impl<T: Real> WithSimd for Widened<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (x, x_tail) = T::as_simd::<S>(self.x);
+        let (y, y_tail) = self.y.split_at_mut(self.x.len() - x_tail.len());
+        let wide = T::wide::<S>();
+        let (y, _) = S::as_mut_simd_f64s(y);
+        for (y, &x) in y.chunks_exact_mut(wide).zip(x) {
+            let x = T::widen(simd, x);
+            for h in 0..wide {
+                y[h] = simd.add_f64s(y[h], x[h]);
+            }
+        }
+        y_tail.iter_mut().zip(x_tail).for_each(|(y, x)| *y += x.to_f64());
     }
 }

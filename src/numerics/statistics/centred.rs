@@ -1,5 +1,6 @@
 //! Samples with their mean taken away.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use faer::MatRef;
@@ -26,24 +27,39 @@ impl<T: Real> Centred<T> {
     /// its rounding left, and is subtracted too.
     pub fn new(x: MatRef<'_, T>) -> Result<Self> {
         let (n, d) = check(x)?;
-        let (unit, mean) = mean_of(x, None)?;
-        let rest = mean_of(x, Some((&mean, unit)))?.1;
+        let shards = parallel::shards(n, SHARD);
+        let unit = power_above(largest(x, &shards)?);
+        let inverse = 1.0 / unit;
+        let mean = mean_of(x, &shards, |row, sum| {
+            sum.iter_mut().zip(row).for_each(|(s, x)| *s += x.to_f64() * inverse);
+        });
+        let rest = mean_of(x, &shards, |row, sum| {
+            let row = row.iter().zip(&mean);
+            sum.iter_mut().zip(row).for_each(|(s, (x, m))| *s += x.to_f64() * inverse - m);
+        });
         let centre: Vec<f64> = mean.iter().zip(rest).map(|(a, b)| a + b).collect();
-        let deviation = |i: usize, j: usize| x[(i, j)].to_f64() / unit - centre[j];
         // Deviations can be much smaller than the values.
-        let largest = parallel::reduce(
-            n,
-            |i| (0..d).fold(0.0_f64, |m, j| m.max(deviation(i, j).abs())),
-            |a, b| *a = a.max(b),
-        );
-        let own = power_above(largest.unwrap_or(0.0));
+        let deviation = |s: usize| {
+            let mut largest = vec![0.0_f64; d];
+            Rows::new(x).each(shards[s].clone(), |_, row| {
+                let row = row.iter().zip(&centre);
+                largest.iter_mut().zip(row).for_each(|(l, (x, c))| {
+                    *l = above(*l, (x.to_f64() * inverse - c).abs());
+                });
+            });
+            largest.into_iter().fold(0.0, above)
+        };
+        let own = parallel::reduce(shards.len(), deviation, |a, b| *a = above(*a, b));
+        let own = power_above(own.unwrap_or(0.0));
+        let scale = 1.0 / own;
         let mut data = vec![T::ZERO; n * d];
         parallel::for_each_piece(&mut data, SHARD * d, |s, piece| {
-            for (r, row) in piece.chunks_exact_mut(d).enumerate() {
-                for (j, y) in row.iter_mut().enumerate() {
-                    *y = T::from_f64(deviation(s * SHARD + r, j) / own);
-                }
-            }
+            Rows::new(x).each(shards[s].clone(), |i, row| {
+                let out = piece[(i - shards[s].start) * d..][..d].iter_mut();
+                out.zip(row.iter().zip(&centre)).for_each(|(y, (x, c))| {
+                    *y = T::from_f64((x.to_f64() * inverse - c) * scale);
+                });
+            });
         });
         Ok(Self { data, n, d, unit: unit * own })
     }
@@ -78,40 +94,95 @@ pub(crate) fn power_above(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { libm::ldexp(1.0, libm::frexp(x).1.clamp(-500, 1023)) }
 }
 
-/// A unit for the values, and the mean of x/unit − centre.
-fn mean_of<T: Real>(x: MatRef<'_, T>, centre: Option<(&[f64], f64)>) -> Result<(f64, Vec<f64>)> {
-    let (n, d) = x.shape();
-    let shards = parallel::shards(n, SHARD);
-    let unit = match centre {
-        Some((_, unit)) => unit,
-        None => {
-            let largest = |s: usize| {
-                let rows = shards[s].clone();
-                let at = |i: usize| (0..d).fold(0.0_f64, |m, j| m.max(x[(i, j)].to_f64().abs()));
-                rows.map(at).fold(0.0, f64::max)
-            };
-            let first_bad = |i: usize| (0..d).find(|&j| !x[(i, j)].is_finite()).map(|j| (i, j));
-            if let Some((i, j)) = (0..n).find_map(first_bad) {
-                let (what, value) = ("samples".to_owned(), x[(i, j)].to_f64());
-                return Err(Error::NonFinite { what, index: i * d + j, value });
+/// The larger of two numbers, neither NaN: one instruction.
+#[inline(always)]
+fn above(a: f64, b: f64) -> f64 {
+    if b > a { b } else { a }
+}
+
+/// max |x|.
+fn largest<T: Real>(x: MatRef<'_, T>, shards: &[Range<usize>]) -> Result<f64> {
+    let of_shard = |s: usize| {
+        let (mut largest, mut zero) = (vec![0.0_f64; x.ncols()], vec![0.0_f64; x.ncols()]);
+        Rows::new(x).each(shards[s].clone(), |_, row| {
+            for ((x, largest), zero) in row.iter().zip(&mut largest).zip(&mut zero) {
+                *largest = above(*largest, x.to_f64().abs());
+                // NaN unless x is finite.
+                *zero += 0.0 * x.to_f64();
             }
-            let largest = parallel::reduce(shards.len(), largest, |a, b| *a = a.max(b));
-            power_above(largest.unwrap_or(0.0))
+        });
+        if zero.iter().all(|z| *z == 0.0) {
+            return Ok(largest.into_iter().fold(0.0, above));
         }
+        let first_bad = |i: usize| (0..x.ncols()).find(|&j| !x[(i, j)].is_finite()).map(|j| (i, j));
+        Err(shards[s].clone().find_map(first_bad).unwrap_or_default())
     };
+    let merge = |a: &mut Result<f64, (usize, usize)>, b| {
+        *a = match (*a, b) {
+            (Ok(a), Ok(b)) => Ok(above(a, b)),
+            (Err(at), _) | (Ok(_), Err(at)) => Err(at),
+        };
+    };
+    parallel::reduce(shards.len(), of_shard, merge).unwrap_or(Ok(0.0)).map_err(|(i, j)| {
+        let (what, value) = ("samples".to_owned(), x[(i, j)].to_f64());
+        Error::NonFinite { what, index: i * x.ncols() + j, value }
+    })
+}
+
+/// The mean over samples of what `add` adds.
+fn mean_of<T: Real>(
+    x: MatRef<'_, T>,
+    shards: &[Range<usize>],
+    add: impl Fn(&[T], &mut [f64]) + Sync,
+) -> Vec<f64> {
     let sum = |s: usize| {
-        let mut sum = vec![0.0; d];
-        for i in shards[s].clone() {
-            for (j, sum) in sum.iter_mut().enumerate() {
-                *sum += x[(i, j)].to_f64() / unit - centre.map_or(0.0, |(c, _)| c[j]);
-            }
-        }
+        let mut sum = vec![0.0; x.ncols()];
+        Rows::new(x).each(shards[s].clone(), |_, row| add(row, &mut sum));
         sum
     };
-    let add = |a: &mut Vec<f64>, b: Vec<f64>| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-    let mut mean = parallel::reduce(shards.len(), sum, add).unwrap_or_default();
-    mean.iter_mut().for_each(|m| *m /= n as f64);
-    Ok((unit, mean))
+    let merge = |a: &mut Vec<f64>, b: Vec<f64>| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+    let mut mean = parallel::reduce(shards.len(), sum, merge).unwrap_or_default();
+    mean.iter_mut().for_each(|m| *m /= x.nrows() as f64);
+    mean
+}
+
+/// Rows of a matrix of any layout, each in one piece.
+struct Rows<'a, T> {
+    x: MatRef<'a, T>,
+    /// Some rows of it, copied where its own have gaps.
+    copied: Vec<T>,
+}
+
+impl<'a, T: Real> Rows<'a, T> {
+    /// Rows copied at a time: a line of the cache of numbers that lie below each other.
+    const COPIED: usize = 16;
+
+    fn new(x: MatRef<'a, T>) -> Self {
+        Self { x, copied: Vec::new() }
+    }
+
+    /// Calls `f` with each of the rows, and its number.
+    fn each(mut self, rows: Range<usize>, mut f: impl FnMut(usize, &[T])) {
+        let d = self.x.ncols();
+        for first in rows.clone().step_by(Self::COPIED) {
+            let group = first..rows.end.min(first + Self::COPIED);
+            if group.clone().all(|i| self.x.row(i).try_as_row_major().is_some()) {
+                for i in group {
+                    if let Some(row) = self.x.row(i).try_as_row_major() {
+                        f(i, row.as_slice());
+                    }
+                }
+                continue;
+            }
+            self.copied.resize(Self::COPIED * d, T::ZERO);
+            for j in 0..d {
+                for i in group.clone() {
+                    self.copied[(i - first) * d + j] = self.x[(i, j)];
+                }
+            }
+            group.for_each(|i| f(i, &self.copied[(i - first) * d..][..d]));
+        }
+    }
 }
 
 /// The covariance C = XcᵀXc/(n − 1) of n samples as an operator, for a few of its largest

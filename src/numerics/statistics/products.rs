@@ -1,13 +1,16 @@
 //! Products of a tall or wide matrix with its own transpose, tile by tile, nothing stored twice.
 
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
+use hesse_kernels::level1::add_widened;
 
 use super::centred::Centred;
 use crate::numerics::parallel;
 use crate::{Isa, Real};
 
-/// Rows and columns of a tile.
-const TILE: usize = 256;
+/// Rows and columns of a tile: products of smaller ones are spent on reading their factors.
+const TILE: usize = 512;
+/// Rows of a tile on the diagonal that are computed at once, from the diagonal on.
+const BAND: usize = 128;
 /// Terms of one product in the storage type; partial products are added in `f64`.
 const DEPTH: usize = 512;
 
@@ -59,26 +62,47 @@ fn tile<T: Real>(
     columns: std::ops::Range<usize>,
 ) -> Vec<f64> {
     let isa = Isa::current();
-    let (m, n, d) = (rows.len(), columns.len(), y.d);
-    let mut sum = vec![0.0; m * n];
-    let mut part = vec![T::ZERO; m * n];
+    let (n, d) = (columns.len(), y.d);
     let terms = match side {
         Side::Samples => y.d,
         Side::Features => y.n,
     };
+    // What lies below the diagonal is copied from above it.
+    let bands = if rows == columns {
+        parallel::shards(n, BAND).into_iter().map(|band| (band.clone(), band.start)).collect()
+    } else {
+        vec![(0..rows.len(), 0)]
+    };
+    let mut sum = vec![0.0; rows.len() * n];
+    let mut part = vec![T::ZERO; rows.len() * n];
     for inner in parallel::shards(terms, DEPTH) {
         let depth = inner.len();
-        let factor = |r: &std::ops::Range<usize>| match side {
+        let factor = |first: usize, length: usize| match side {
             Side::Samples => {
-                MatrixRef::new(&y.data[r.start * d + inner.start..], r.len(), depth, d, 1)
+                MatrixRef::new(&y.data[first * d + inner.start..], length, depth, d, 1)
             }
             Side::Features => {
-                MatrixRef::new(&y.data[inner.start * d + r.start..], r.len(), depth, 1, d)
+                MatrixRef::new(&y.data[inner.start * d + first..], length, depth, 1, d)
             }
         };
-        let (a, b) = (factor(&rows), factor(&columns).transposed());
-        gemm(isa, T::ONE, a, b, T::ZERO, MatrixMut::row_major(&mut part, m, n));
-        sum.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part.to_f64());
+        for (band, from) in &bands {
+            let (height, width) = (band.len(), n - from);
+            let a = factor(rows.start + band.start, height);
+            let b = factor(columns.start + from, width).transposed();
+            let part = &mut part[..height * width];
+            gemm(isa, T::ONE, a, b, T::ZERO, MatrixMut::row_major(part, height, width));
+            let lines = sum[band.start * n..band.end * n].chunks_exact_mut(n);
+            for (sum, part) in lines.zip(part.chunks_exact(width)) {
+                add_widened(isa, part, &mut sum[*from..]);
+            }
+        }
+    }
+    if rows == columns {
+        for i in 0..n {
+            for j in 0..i {
+                sum[i * n + j] = sum[j * n + i];
+            }
+        }
     }
     sum
 }

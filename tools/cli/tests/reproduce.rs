@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::Value;
+use tempfile::TempDir;
+
 fn reproduce(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hesse"))
         .args(["reproduce", "--quick", "--json", "--out"])
@@ -14,76 +17,82 @@ fn reproduce(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
+/// What a run has written.
+struct Written {
+    folder: TempDir,
+    report: Value,
+    /// Of all sections.
+    claims: Vec<Value>,
+}
+
+impl Written {
+    /// Sections of these names with so many pictures, none empty, and the exit code that the claims ask
+    /// for.
+    fn of(arguments: &[&str], methods: &[&str], plates: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let output = reproduce(folder.path(), arguments);
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let sections = report["sections"].as_array().unwrap();
+        let names: Vec<_> = sections.iter().map(|s| s["method"].as_str().unwrap()).collect();
+        assert_eq!(names, methods);
+        let all = |part: &str| -> Vec<Value> {
+            sections.iter().flat_map(|s| s[part].as_array().unwrap().clone()).collect()
+        };
+        let claims = all("claims");
+        let fails = claims.iter().any(|claim| claim["holds"] == false);
+        assert_eq!(output.status.code(), Some(i32::from(fails)));
+        let pictures = all("plates");
+        assert_eq!(pictures.len(), plates);
+        for plate in pictures {
+            let name = format!("{}.svg", plate["name"].as_str().unwrap());
+            let svg = std::fs::read_to_string(folder.path().join(&name)).unwrap();
+            assert!(svg.starts_with("<svg") && svg.ends_with("</svg>"), "{name}");
+            assert!(!svg.contains("no finite data"), "{name}");
+        }
+        Self { folder, report, claims }
+    }
+
+    fn claim(&self, what: &str) -> &Value {
+        let says = |claim: &&Value| claim["what"].as_str().unwrap().contains(what);
+        self.claims.iter().find(says).unwrap_or_else(|| panic!("no claim says {what}"))
+    }
+
+    /// For what does not depend on the size of a run and on its trainings.
+    fn holds(&self, claims: &[&str]) {
+        for claim in claims.iter().map(|what| self.claim(what)) {
+            assert_eq!(claim["holds"], true, "{claim}");
+        }
+    }
+}
+
 #[test]
 fn the_report_is_written_and_the_exit_code_is_its_verdict() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = reproduce(folder.path(), &["flatness", "--seed", "3"]);
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let sections = report["sections"].as_array().unwrap();
-    let names: Vec<_> = sections.iter().map(|s| s["method"].as_str().unwrap()).collect();
-    assert_eq!(names, ["flatness", "sharpness"]);
-    let claims: Vec<_> =
-        sections.iter().flat_map(|section| section["claims"].as_array().unwrap()).collect();
-    assert!(claims.len() > 30);
-    let fails = claims.iter().any(|claim| claim["holds"] == false);
-    assert_eq!(output.status.code(), Some(i32::from(fails)));
-    // Whatever the training, these hold by mathematics.
-    for what in [
+    let arguments = ["flatness", "--seed", "3"];
+    let written = Written::of(&arguments, &["flatness", "sharpness"], 13 + 4);
+    assert!(written.claims.len() > 30);
+    written.holds(&[
         "recomputed residual",
         "first moment of the density",
         "Every bound holds",
         "trace of the Hessian is S",
         "mean of ‖x‖²‖J‖² at every layer",
-    ] {
-        let claim = claims.iter().find(|c| c["what"].as_str().unwrap().contains(what)).unwrap();
-        assert_eq!(claim["holds"], true, "{claim}");
-    }
-    let plates: Vec<_> =
-        sections.iter().flat_map(|section| section["plates"].as_array().unwrap()).collect();
-    assert_eq!(plates.len(), 13 + 4);
-    for plate in plates {
-        let name = format!("{}.svg", plate["name"].as_str().unwrap());
-        let svg = std::fs::read_to_string(folder.path().join(&name)).unwrap();
-        assert!(svg.starts_with("<svg") && svg.ends_with("</svg>"), "{name}");
-        assert!(!svg.contains("no finite data"), "{name}");
-    }
-    let page = std::fs::read_to_string(folder.path().join("index.html")).unwrap();
-    assert!(page.contains("hesse reproduce flatness --quick --seed 3"));
-    let written = std::fs::read(folder.path().join("report.json")).unwrap();
-    let written: serde_json::Value = serde_json::from_slice(&written).unwrap();
-    assert_eq!(written, report);
+    ]);
+    let file = |name: &str| std::fs::read_to_string(written.folder.path().join(name)).unwrap();
+    assert!(file("index.html").contains("hesse reproduce flatness --quick --seed 3"));
+    let report: Value = serde_json::from_str(&file("report.json")).unwrap();
+    assert_eq!(report, written.report);
 }
 
 #[test]
 fn connectomes_are_reproduced_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = reproduce(folder.path(), &["connectome", "--threads", "1"]);
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let sections = report["sections"].as_array().unwrap();
-    assert_eq!((sections.len(), &sections[0]["method"]), (1, &"connectome".into()));
-    let claims = sections[0]["claims"].as_array().unwrap();
-    let fails = claims.iter().any(|claim| claim["holds"] == false);
-    assert_eq!(output.status.code(), Some(i32::from(fails)));
-    // Whatever the size of the problems.
-    for what in [
+    Written::of(&["connectome", "--threads", "1"], &["connectome"], 9).holds(&[
         "is solved to its optimum",
         "greedy correction lowers the objective",
         "predicts left-out experiments better",
         "Cross-validation chooses",
         "solved to its certificate",
-    ] {
-        let claim = claims.iter().find(|c| c["what"].as_str().unwrap().contains(what)).unwrap();
-        assert_eq!(claim["holds"], true, "{claim}");
-    }
-    let plates = sections[0]["plates"].as_array().unwrap();
-    assert_eq!(plates.len(), 9);
-    for plate in plates {
-        let name = format!("{}.svg", plate["name"].as_str().unwrap());
-        let svg = std::fs::read_to_string(folder.path().join(&name)).unwrap();
-        assert!(svg.starts_with("<svg") && !svg.contains("no finite data"), "{name}");
-    }
+    ]);
 }
 
 #[test]
@@ -91,7 +100,7 @@ fn the_same_seed_gives_the_same_numbers_on_any_number_of_threads() {
     let claims = |threads: &str| {
         let folder = tempfile::tempdir().unwrap();
         let output = reproduce(folder.path(), &["--threads", threads]);
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         let pictures = [
             "sharpness-loss",
             "sharpness-density",
@@ -125,92 +134,39 @@ fn an_unknown_method_is_refused() {
 
 #[test]
 fn dimensions_are_reproduced_as_small_as_it_can_be() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = reproduce(folder.path(), &["dimension"]);
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let sections = report["sections"].as_array().unwrap();
-    assert_eq!((sections.len(), &sections[0]["method"]), (1, &"dimension".into()));
-    let claims = sections[0]["claims"].as_array().unwrap();
-    assert_eq!(claims.len(), 21);
-    // Whatever the training, these hold by mathematics.
-    for what in [
+    let written = Written::of(&["dimension"], &["dimension"], 5);
+    assert_eq!(written.claims.len(), 21);
+    written.holds(&[
         "Stochastic descent",
         "Frozen readout",
         "Full batch, so no noise",
         "the hidden layer has the predicted dimension",
         "never rises with noise",
-    ] {
-        let claim = claims.iter().find(|c| c["what"].as_str().unwrap().contains(what)).unwrap();
-        assert_eq!(claim["holds"], true, "{claim}");
-    }
-    for plate in sections[0]["plates"].as_array().unwrap() {
-        let name = format!("{}.svg", plate["name"].as_str().unwrap());
-        let svg = std::fs::read_to_string(folder.path().join(&name)).unwrap();
-        assert!(svg.starts_with("<svg") && !svg.contains("no finite data"), "{name}");
-    }
+    ]);
 }
 
 #[test]
 fn depths_are_reproduced_as_small_as_it_can_be() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = reproduce(folder.path(), &["similarity"]);
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let sections = report["sections"].as_array().unwrap();
-    assert_eq!((sections.len(), &sections[0]["method"]), (1, &"similarity".into()));
-    let claims = sections[0]["claims"].as_array().unwrap();
-    assert_eq!(claims.len(), 23);
-    let claim = |what: &str| {
-        claims
-            .iter()
-            .find(|c| c["what"].as_str().unwrap().contains(what))
-            .unwrap_or_else(|| panic!("no claim says {what}"))
-    };
-    // These do not depend on the trainings.
-    for what in [
+    let written = Written::of(&["similarity"], &["similarity"], 5);
+    assert_eq!(written.claims.len(), 24);
+    written.holds(&[
         "do not decrease (E1)",
         "Depths of six simulated areas",
         "VISp is lower than every other area",
         "VISp is lower than each other area with other images",
         "similarity of the halves (E5)",
-    ] {
-        assert_eq!(claim(what)["holds"], true, "{}", claim(what));
-    }
-    assert_eq!(claim("independently trained")["ours"], "0 0 0 0 0 4 6 6 7 7 10 10");
-    assert_eq!(claim("six simulated areas")["ours"], "6 8 7 9 9 7");
-    let plates = sections[0]["plates"].as_array().unwrap();
-    assert_eq!(plates.len(), 5);
-    for plate in plates {
-        let name = format!("{}.svg", plate["name"].as_str().unwrap());
-        let svg = std::fs::read_to_string(folder.path().join(&name)).unwrap();
-        assert!(svg.starts_with("<svg") && !svg.contains("no finite data"), "{name}");
-    }
+    ]);
+    let ours = |what: &str| written.claim(what)["ours"].as_str().unwrap();
+    assert_eq!(ours("independently trained"), "0 0 0 0 0 4 6 6 7 7 10 10");
+    assert_eq!(ours("six simulated areas"), "6 8 7 9 9 7");
 }
 
 #[test]
 fn learning_rules_are_reproduced_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = reproduce(folder.path(), &["credit"]);
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let sections = report["sections"].as_array().unwrap();
-    assert_eq!((sections.len(), &sections[0]["method"]), (1, &"credit".into()));
-    let claims = sections[0]["claims"].as_array().unwrap();
-    assert_eq!(claims.len(), 16);
-    let fails = claims.iter().any(|claim| claim["holds"] == false);
-    assert_eq!(output.status.code(), Some(i32::from(fails)));
-    // Whatever the trainings.
-    for what in ["less aligned with the gradient than MDGL", "A minimum attracts the three-factor"]
-    {
-        let claim = claims.iter().find(|c| c["what"].as_str().unwrap().contains(what)).unwrap();
-        assert_eq!(claim["holds"], true, "{claim}");
-    }
-    let plates = sections[0]["plates"].as_array().unwrap();
-    assert_eq!(plates.len(), 5);
-    for plate in plates {
-        let name = format!("{}.svg", plate["name"].as_str().unwrap());
-        let svg = std::fs::read_to_string(folder.path().join(&name)).unwrap();
-        assert!(svg.starts_with("<svg") && !svg.contains("no finite data"), "{name}");
-    }
+    let written = Written::of(&["credit"], &["credit"], 5);
+    assert_eq!(written.claims.len(), 16);
+    written.holds(&[
+        "less aligned with the gradient than MDGL",
+        "A minimum attracts the three-factor",
+    ]);
 }

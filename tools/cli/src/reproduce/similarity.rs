@@ -36,7 +36,7 @@ struct Sizes {
 impl Sizes {
     fn of(size: Size) -> Self {
         let usual = Self {
-            train: 1300,
+            train: networks::TRAIN,
             epochs: 6,
             units: 20,
             images: 12,
