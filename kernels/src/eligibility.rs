@@ -33,16 +33,17 @@ pub struct Learning<'a, T> {
 /// the traces.
 ///
 /// `keep` a: `[p]`; `gains` g: `[p][b]`, 1 where there are none; `inputs` z: `[b][q]`; `traces` ε:
-/// `[p][b][q]`. Eight samples at a time meet all units, so that their z stay in the first-level
-/// cache, and the terms of their gradient stay in registers until they are one addition to G. For
+/// `[p][b][q]`. Eight samples at a time (16 in `f32`) meet all units, so that their z stay in the
+/// first-level cache, and the terms of their gradient stay in registers until they are one addition
+/// to G. For
 /// every trace, 2 flops, one more with a gain and 2 more each for filter and gradient, against one
 /// read and one write of it: bandwidth-bound. Beside y ← y + αx over the same bytes, with the gradient
 /// and rows of 80 (Zen 4, AVX-512, one thread, `benches/credit.rs`): 85, 93, 101 and 71 % of its rate
 /// where traces lie in L1, L2, L3 and memory for `f64`, 45, 53, 71 and 72 % for `f32`.
 ///
-/// The terms of eight samples are summed in `T`, fused where the instruction set fuses, and G in
+/// The terms of these m samples are summed in `T`, fused where the instruction set fuses, and G in
 /// `f64`: against the exact sum of the products of f and the traces as they are stored,
-/// |Ĝ − G| ≤ (8u + n v) Σ|f ē| to first order after n additions to G, u the unit roundoff of `T` and v
+/// |Ĝ − G| ≤ (m u + n v) Σ|f ē| to first order after n additions to G, u the unit roundoff of `T` and v
 /// that of `f64`. So the error of `f32` does not grow with samples and steps, but for n v, which is
 /// as large as u after 2²⁹ additions.
 ///
@@ -90,8 +91,23 @@ struct Update<'a, T> {
     learning: Option<Learning<'a, T>>,
 }
 
-/// Samples whose terms are summed before they are added to the gradient.
-const GROUP: usize = 8;
+/// Samples whose terms are summed before they are added to the gradient: of as many bytes in both
+/// types.
+fn samples_of_group<T>() -> usize {
+    64 / size_of::<T>()
+}
+
+/// Vectors of a row of `left` that are done together: never one alone beside others, since the sum over
+/// samples waits for itself.
+fn together(left: usize) -> usize {
+    match left {
+        ..=4 => left,
+        5 | 6 => 3,
+        7 | 9 => 4,
+        _ => 8,
+    }
+}
+
 /// Bytes of traces beyond which those of the next unit are asked for ahead.
 const NEAR: usize = 24 << 10;
 
@@ -129,8 +145,9 @@ impl<T: Real> Update<'_, T> {
         };
         let lanes = T::lanes::<S>();
         let ahead = (size_of_val(traces) > NEAR).then_some(samples * width);
-        for first in (0..samples).step_by(GROUP) {
-            let last = samples.min(first + GROUP);
+        let size = samples_of_group::<T>();
+        for first in (0..samples).step_by(size) {
+            let last = samples.min(first + size);
             let inputs = &inputs[first * width..last * width];
             for p in 0..keep.len() {
                 let rows = p * samples + first..p * samples + last;
@@ -150,21 +167,16 @@ impl<T: Real> Update<'_, T> {
                     ahead,
                 };
                 let mut at = 0;
-                while at + 8 * lanes <= width {
-                    group.whole::<S, 8, GAIN, FILTER, LEARN>(simd, at);
-                    at += 8 * lanes;
-                }
-                if at + 4 * lanes <= width {
-                    group.whole::<S, 4, GAIN, FILTER, LEARN>(simd, at);
-                    at += 4 * lanes;
-                }
-                if at + 2 * lanes <= width {
-                    group.whole::<S, 2, GAIN, FILTER, LEARN>(simd, at);
-                    at += 2 * lanes;
-                }
-                if at + lanes <= width {
-                    group.whole::<S, 1, GAIN, FILTER, LEARN>(simd, at);
-                    at += lanes;
+                while at + lanes <= width {
+                    let count = together((width - at) / lanes);
+                    match count {
+                        8 => group.whole::<S, 8, GAIN, FILTER, LEARN>(simd, at),
+                        4 => group.whole::<S, 4, GAIN, FILTER, LEARN>(simd, at),
+                        3 => group.whole::<S, 3, GAIN, FILTER, LEARN>(simd, at),
+                        2 => group.whole::<S, 2, GAIN, FILTER, LEARN>(simd, at),
+                        _ => group.whole::<S, 1, GAIN, FILTER, LEARN>(simd, at),
+                    }
+                    at += count * lanes;
                 }
                 if at < width {
                     group.tail::<S, GAIN, FILTER, LEARN>(simd, at);
