@@ -70,7 +70,10 @@ impl<T: Real, F: Finish<T>, const PAST: bool> WithSimd for Apply<'_, T, F, PAST>
                 } else {
                     (row.distances(point), (point + run.alike(point)) * columns)
                 };
-                let last = distances[0].max(distances[1]).max(distances[2]).max(distances[3]);
+                let mut last = distances[0];
+                for distance in &distances[1..] {
+                    last = last.max(*distance);
+                }
                 // SAFETY: as above.
                 unsafe {
                     if at + lanes > end {
