@@ -20,8 +20,9 @@ use crate::{Error, Isa, Result, parallel};
 /// Columns of one task in updates of a panel.
 const COLUMNS: usize = 64;
 
-/// Columns of L that one solve takes together: what they meet of x is read and written once for all.
-const TOGETHER: usize = 8;
+/// Columns of L that a solve takes together: enough for the panel kernels to fetch some while others are
+/// at work, few enough for the triangle between them.
+const TOGETHER: usize = 40;
 
 /// Smallest pivot relative to its diagonal element that is more than rounding.
 const LEAST_PIVOT: f64 = 1e-13;
