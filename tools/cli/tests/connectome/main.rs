@@ -18,23 +18,23 @@ use serde_json::Value;
 
 use desk::Desk;
 
-pub const VOXELS: usize = 24;
-pub const EXPERIMENTS: usize = 6;
+const VOXELS: usize = 24;
+const EXPERIMENTS: usize = 6;
 
 /// A folder with a small toy.
-pub fn desk() -> Desk {
+fn desk() -> Desk {
     let desk = Desk::new();
     let made = desk.json("connectome toy --voxels 24 --experiments 6 --seed 4 --out .");
     assert_eq!((&made["voxels"], &made["experiments"]), (&24.into(), &6.into()));
     desk
 }
 
-pub fn toy() -> TracingToy {
+fn toy() -> TracingToy {
     let (sources, targets) = (VOXELS, VOXELS);
     TracingToyTask { sources, targets, experiments: EXPERIMENTS, noise: 0.1 }.draw(4).unwrap()
 }
 
-pub fn data(toy: &TracingToy) -> TracingData {
+fn data(toy: &TracingToy) -> TracingData {
     TracingData::builder()
         .injections_dense(toy.injections.as_ref())
         .projections(toy.projections.as_ref())
@@ -43,11 +43,11 @@ pub fn data(toy: &TracingToy) -> TracingData {
         .unwrap()
 }
 
-pub fn line() -> SmoothingOperator {
+fn line() -> SmoothingOperator {
     SmoothingOperator::of_box(&[VOXELS]).unwrap()
 }
 
-pub fn golden(name: &str) -> String {
+fn golden(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     root.join(format!("tests/golden/connectome/{name}.npz"))
         .canonicalize()
@@ -56,23 +56,23 @@ pub fn golden(name: &str) -> String {
         .to_string()
 }
 
-pub fn matrix(archive: &Archive, name: &str) -> Mat<f64> {
+fn matrix(archive: &Archive, name: &str) -> Mat<f64> {
     archive.get(name).unwrap().to_mat().unwrap()
 }
 
-pub fn float(value: &Value) -> f64 {
+fn float(value: &Value) -> f64 {
     value.as_f64().unwrap()
 }
 
-pub fn close(got: f64, want: f64, tolerance: f64) {
+fn close(got: f64, want: f64, tolerance: f64) {
     assert!((got - want).abs() <= tolerance * want.abs(), "got {got:e}, expected {want:e}");
 }
 
-pub fn distance(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
+fn distance(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
     assert_eq!(a.shape(), b.shape());
     (a - b).norm_max() / b.norm_max()
 }
 
-pub fn keys() -> Vec<i64> {
+fn keys() -> Vec<i64> {
     (0..VOXELS).map(|i| 1 + (3 * i / VOXELS) as i64).collect()
 }
