@@ -115,8 +115,8 @@ fn bad_input_ends_in_one_line() {
             "--columns: expected 0 to 23, got 99",
         ),
         ("connectome collapse toy.npz", "array \"W\": not there"),
-        ("connectome toy --experiments 0 --out .", "experiments: expected at least one, got none"),
-        ("connectome toy --noise -1 --out .", "noise: expected a finite number from 0, got -1"),
+        ("connectome toy --experiments 0", "experiments: expected at least one, got none"),
+        ("connectome toy --noise -1", "noise: expected a finite number from 0, got -1"),
         ("connectome nothing", "unrecognized subcommand 'nothing'"),
     ]);
     // The numbers by which the atlas says that there are no data.
