@@ -310,7 +310,7 @@ impl<T: Real> WithSimd for SubtractProduct<'_, T> {
         }
         // Filled with zeros in every call: where a little is enough, a little is taken.
         let (mut little, mut much) = ([0.0; update::LITTLE], None);
-        let mut tile = all.rows.next_multiple_of(32);
+        let mut tile = all.rows.max(1).next_multiple_of(32);
         let scratch: &mut [f64] = if tile.saturating_mul(m) <= update::LITTLE {
             &mut little
         } else {
