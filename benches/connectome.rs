@@ -16,6 +16,7 @@ use hesse::random::Stream;
 use hesse::tracing_toys::TracingToyTask;
 use hesse_kernels::Isa;
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
+use hesse_kernels::panel::{self, Panel};
 
 fn toy(c: &mut Criterion) {
     let toy = TracingToyTask::default().draw(3).expect("a toy");
@@ -113,32 +114,33 @@ fn factors(c: &mut Criterion) {
     group.bench_function("gradient", |b| {
         b.iter(|| pool.install(|| f.gradient(black_box(&z), &mut g)));
     });
-    // The products alone: 28 n r² flops, and 6 n r experiments.
-    let block = vec![0.5; n * 2 * rank];
-    let mut square = vec![0.5; 4 * rank * rank];
-    let mut tall = vec![0.5; n * 2 * rank];
+    // The products alone: 20 n r² flops, and 6 n r experiments.
+    let held = [vec![0.5; n * rank], vec![0.25; n * rank]];
+    let mut square = vec![0.5; rank * rank];
+    let mut tall = vec![0.5; n * rank];
     let mut p = vec![0.5; n * experiments];
     let isa = Isa::current();
     group.bench_function("its products", |b| {
         b.iter(|| {
-            let all = MatrixRef::column_major(&block, n, 2 * rank);
-            let half = MatrixRef::column_major(&block, n, rank);
+            let [image, factor] = [0, 1].map(|i: usize| MatrixRef::column_major(&held[i], n, rank));
             for _ in 0..2 {
-                let c = MatrixMut::column_major(&mut square, 2 * rank, rank);
-                gemm(isa, 1.0, all.transposed(), half, 0.0, c);
                 let c = MatrixMut::column_major(&mut square, rank, rank);
-                gemm(isa, 1.0, half.transposed(), half, 0.0, c);
-                let small = vec![0.5; 4 * rank * rank];
-                let small = MatrixRef::column_major(&small, 2 * rank, 2 * rank);
-                gemm(isa, 1.0, all, small, 0.0, MatrixMut::column_major(&mut tall, n, 2 * rank));
+                gemm(isa, 1.0, image.transposed(), factor, 0.0, c);
+                panel::gram(isa, Panel::new(&held[0], n, rank, n), &mut square);
+                panel::gram(isa, Panel::new(&held[1], n, rank, n), &mut square);
+                let small = MatrixRef::column_major(&square, rank, rank);
+                for (left, beta) in [(image, 0.0), (image, 1.0), (factor, 1.0)] {
+                    let c = MatrixMut::column_major(&mut tall, n, rank);
+                    gemm(isa, 1.0, left, small, beta, c);
+                }
             }
-            let small = MatrixRef::column_major(&block, rank, experiments);
-            gemm(isa, 1.0, half, small, 0.0, MatrixMut::column_major(&mut p, n, experiments));
+            let small = MatrixRef::new(&square, rank, experiments, 1, rank);
+            gemm(isa, 1.0, factor, small, 0.0, MatrixMut::column_major(&mut p, n, experiments));
             let residual = MatrixRef::column_major(&p, n, experiments);
             let c = MatrixMut::column_major(&mut tall, n, rank);
-            gemm(isa, 1.0, residual, small.transposed(), 0.0, c);
-            let c = MatrixMut::column_major(&mut square, experiments, rank);
-            gemm(isa, 1.0, residual.transposed(), half, 0.0, c);
+            gemm(isa, 1.0, residual, small.transposed(), 1.0, c);
+            let c = MatrixMut::new(&mut square, experiments, rank, 1, experiments);
+            gemm(isa, 1.0, residual.transposed(), factor, 0.0, c);
         });
     });
     group.finish();

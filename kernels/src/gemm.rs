@@ -10,6 +10,8 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+use core::marker::PhantomData;
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -31,12 +33,19 @@ pub struct MatrixRef<'a, T> {
 /// A mutable [`MatrixRef`], whose elements are all different places.
 #[derive(Debug)]
 pub struct MatrixMut<'a, T> {
-    data: &'a mut [T],
+    /// Element (0, 0). A pointer, for the elements of two parts of one matrix lie in one range.
+    start: *mut T,
     rows: usize,
     columns: usize,
     row_stride: usize,
     column_stride: usize,
+    elements: PhantomData<&'a mut [T]>,
 }
+
+// SAFETY: it lends its elements, which no other value does, as `&mut [T]` would.
+unsafe impl<T: Send> Send for MatrixMut<'_, T> {}
+// SAFETY: shared, it gives nothing but its shape.
+unsafe impl<T: Sync> Sync for MatrixMut<'_, T> {}
 
 fn check(
     length: usize,
@@ -167,7 +176,8 @@ impl<'a, T: Real> MatrixMut<'a, T> {
             "matrix: {rows} × {columns} with strides {row_stride}, {column_stride} in {} elements",
             data.len()
         );
-        Self { data, rows, columns, row_stride, column_stride }
+        let start = data.as_mut_ptr();
+        Self { start, rows, columns, row_stride, column_stride, elements: PhantomData }
     }
 
     /// Rows one after the other, without gaps.
@@ -192,11 +202,11 @@ impl<'a, T: Real> MatrixMut<'a, T> {
     #[must_use]
     pub fn transposed(self) -> Self {
         Self {
-            data: self.data,
             rows: self.columns,
             columns: self.rows,
             row_stride: self.column_stride,
             column_stride: self.row_stride,
+            ..self
         }
     }
 
@@ -215,20 +225,32 @@ impl<'a, T: Real> MatrixMut<'a, T> {
     /// The same matrix for a shorter time.
     #[must_use]
     pub fn reborrow(&mut self) -> MatrixMut<'_, T> {
-        MatrixMut {
-            data: self.data,
-            rows: self.rows,
-            columns: self.columns,
-            row_stride: self.row_stride,
-            column_stride: self.column_stride,
-        }
+        MatrixMut { elements: PhantomData, ..*self }
+    }
+
+    /// The first `rows` rows, and the rest of them: two matrices that can change at the same time.
+    ///
+    /// # Panics
+    /// If there are not as many rows.
+    #[must_use]
+    pub fn split_rows(self, rows: usize) -> (Self, Self) {
+        assert!(rows <= self.rows, "split after row {rows} of {}", self.rows);
+        // Where there is nothing below, or nothing at all, the place does not matter.
+        let step = if rows < self.rows && self.columns > 0 { rows * self.row_stride } else { 0 };
+        let below = Self { start: self.start.wrapping_add(step), rows: self.rows - rows, ..self };
+        (Self { rows, ..self }, below)
     }
 
     /// Element (i, j).
+    ///
+    /// # Panics
+    /// If there is none.
     #[inline(always)]
     pub fn at_mut(&mut self, i: usize, j: usize) -> &mut T {
-        debug_assert!(i < self.rows && j < self.columns);
-        &mut self.data[i * self.row_stride + j * self.column_stride]
+        assert!(i < self.rows && j < self.columns);
+        // SAFETY: an element, which construction has found inside the slice; `split_rows` gives each
+        // to one of the parts.
+        unsafe { &mut *self.start.add(i * self.row_stride + j * self.column_stride) }
     }
 
     /// C ← βC, zeros for β = 0 whatever was there.
@@ -348,9 +370,8 @@ fn run<T: Real>(
             let (down, right) = (c.row_stride as isize, c.column_stride as isize);
             // SAFETY: every element lies inside the slice and in its own place, checked at
             // construction; strides fit isize.
-            let out: MatMut<'_, T> = unsafe {
-                MatMut::from_raw_parts_mut(c.data.as_mut_ptr(), rows, columns, down, right)
-            };
+            let out: MatMut<'_, T> =
+                unsafe { MatMut::from_raw_parts_mut(c.start, rows, columns, down, right) };
             matmul(out, accumulate, a.faer(), b.faer(), alpha, Par::Seq);
         }
     }
@@ -394,7 +415,7 @@ macro_rules! matrixmultiply {
                         b.row_stride as isize,
                         b.column_stride as isize,
                         beta,
-                        c.data.as_mut_ptr(),
+                        c.start,
                         c.row_stride as isize,
                         c.column_stride as isize,
                     );

@@ -308,8 +308,15 @@ impl<T: Real> WithSimd for SubtractProduct<'_, T> {
         if k == 0 || m == 0 {
             return;
         }
-        let mut scratch = [0.0; update::SCRATCH];
-        let mut tile = update::tile_rows(m.min(update::CHUNK));
+        // Filled with zeros in every call: where a little is enough, a little is taken.
+        let (mut little, mut much) = ([0.0; update::LITTLE], None);
+        let mut tile = all.rows.max(1).next_multiple_of(32);
+        let scratch: &mut [f64] = if tile.saturating_mul(m) <= update::LITTLE {
+            &mut little
+        } else {
+            tile = update::tile_rows(m.min(update::CHUNK));
+            much.insert([0.0; update::SCRATCH])
+        };
         if m > update::CHUNK || next.is_some() {
             // The tile of V is read again: keep it in the L2 cache.
             const BYTES: usize = 512 * 1024;
@@ -329,7 +336,7 @@ impl<T: Real> WithSimd for SubtractProduct<'_, T> {
                 let h = &h[first * k..last * k];
                 // The tile is read again for other columns of W, or for G.
                 let after = after.filter(|_| last == m && next.is_none());
-                update::add_product(simd, &mut scratch, tile, -1.0, v, after, h);
+                update::add_product(simd, scratch, tile, -1.0, v, after, h);
                 for j in first..last {
                     update::store(simd, &scratch[(j - first) * tile..][..tile], w.column_mut(j));
                 }

@@ -38,9 +38,15 @@ pub fn alone<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Runs both, at once where this thread does not work [`alone`].
+/// Whether the calling thread does all work itself: it works [`alone`], or the pool has one thread, to
+/// which handing work over would only take time.
+fn by_itself() -> bool {
+    ALONE.get() || rayon::current_num_threads() == 1
+}
+
+/// Runs both, at once where this thread does not work by itself.
 fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
-    if ALONE.get() { (a(), b()) } else { rayon::join(a, b) }
+    if by_itself() { (a(), b()) } else { rayon::join(a, b) }
 }
 
 /// Maps the indices `0..n` in parallel and merges the results pairwise in a fixed tree: the left
@@ -77,7 +83,7 @@ pub fn sum(n: usize, term: impl Fn(usize) -> f64 + Sync) -> f64 {
 /// Runs `f` on consecutive pieces of `data` of `size` elements, in parallel.
 pub fn for_each_piece<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let size = size.max(1);
-    if ALONE.get() || data.len() <= size {
+    if data.len() <= size || by_itself() {
         data.chunks_mut(size).enumerate().for_each(|(i, piece)| f(i, piece));
     } else {
         data.par_chunks_mut(size).enumerate().for_each(|(i, piece)| f(i, piece));
@@ -86,7 +92,7 @@ pub fn for_each_piece<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &m
 
 /// The results of `f` over `0..n` in order, computed in parallel.
 pub fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
-    if ALONE.get() {
+    if by_itself() {
         return (0..n).map(f).collect();
     }
     (0..n).into_par_iter().map(f).collect()

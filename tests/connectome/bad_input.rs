@@ -1,10 +1,10 @@
 //! Every refusal by its text.
 
 use hesse::connectome::{
-    Connectome, DistanceKernel, FactorObjective, FullWeights, GreedyLowRank, HomogeneousModel,
-    KernelModel, Labels, LowRankSplineRegression, NestedCv, Observed, Preconditioner,
-    RegionalMatrix, SmoothingOperator, SplineObjective, SplineRegression, Start, TracingData,
-    TracingDataBuilder, Weights, identifiability,
+    Connectome, DistanceKernel, FactorObjective, FactorPenalty, FullWeights, GreedyLowRank,
+    HomogeneousModel, KernelModel, Labels, LowRankSplineRegression, NestedCv, Observed,
+    Preconditioner, RegionalMatrix, SmoothingOperator, SplineObjective, SplineRegression, Start,
+    TracingData, TracingDataBuilder, Weights, identifiability,
 };
 use hesse::faer::Mat;
 use hesse::sprs::CsMat;
@@ -200,6 +200,77 @@ fn fits_refuse_what_cannot_be() {
         (
             message(identifiability(&data, &skewed, &l)),
             "L_x: expected a graph Laplacian, symmetric with rows that sum to 0, got another operator",
+        ),
+    ];
+    for (got, want) in cases {
+        assert_eq!(got, want);
+    }
+    // Points that are no points.
+    let f = SplineObjective::new(&data, &l, &l, 1.0).unwrap();
+    let p2 = FactorObjective::new(&data, &l, &l, 1.0, 2).unwrap();
+    let with = |n: usize, value: f64| {
+        let mut x = vec![1.0; n];
+        x[n / 2] = value;
+        x
+    };
+    let (nan, infinite) = (f64::NAN, f64::INFINITY);
+    let mut out = [0.0; 16];
+    let cases = [
+        (message(f.value(&[0.0; 15])), "weights: expected 16, got 15"),
+        (message(f.value(&with(16, nan))), "weights: expected finite numbers, got NaN at index 8"),
+        (
+            message(f.gradient(&with(16, infinite), &mut out)),
+            "weights: expected finite numbers, got inf at index 8",
+        ),
+        (message(f.gradient(&[0.0; 16], &mut out[..3])), "gradient: expected 16, got 3"),
+        (
+            message(f.hessian_product(&with(16, nan), &mut out)),
+            "direction: expected finite numbers, got NaN at index 8",
+        ),
+        (message(f.hessian_product(&[0.0; 16], &mut [0.0; 2])), "product: expected 16, got 2"),
+        (message(f.smoothness(&[0.0; 16], &mut [0.0; 2])), "smoothness: expected 16, got 2"),
+        (message(f.difference(&[0.0; 2], &[0.0; 16])), "gradient: expected 16, got 2"),
+        (message(p2.value(&[0.0; 3])), "factors: expected 16, got 3"),
+        (message(p2.value(&with(16, nan))), "factors: expected finite numbers, got NaN at index 8"),
+        (message(p2.gradient(&[0.0; 16], &mut [0.0; 3])), "gradient: expected 16, got 3"),
+        (
+            message(p2.hessian_product(&[0.0; 16], &with(16, infinite), &mut out)),
+            "direction: expected finite numbers, got inf at index 8",
+        ),
+        (
+            message(
+                p2.penalty(FactorPenalty::TwoWay).hessian_product(&[0.0; 16], &[0.0; 16], &mut out),
+            ),
+            "penalty of Hessian products: expected Bending, got TwoWay",
+        ),
+        (
+            message(p2.pack(Mat::zeros(4, 2).as_ref(), Mat::zeros(3, 2).as_ref())),
+            "factor V: expected (4, 2), got (3, 2)",
+        ),
+        (
+            message(FullWeights::from_columns(4, with(16, nan))),
+            "weights: expected finite numbers, got NaN at index 8",
+        ),
+        (
+            message(GreedyLowRank::new().max_rank(0).fit(&data, &l, &l)),
+            "rank: expected 1 to 4, got 0",
+        ),
+        (
+            message(low(2).tolerance(nan).fit(&data, &l, &l)),
+            "tolerance: expected a finite number from 0, got NaN",
+        ),
+        (
+            fit(SplineRegression::new().tol_gap(nan)),
+            "tol_gap: expected a positive finite number, got NaN",
+        ),
+        (
+            fit(SplineRegression::new().preconditioner(Preconditioner::Cosine { rho: Some(nan) })),
+            "rho of the preconditioner: expected a positive finite number, got NaN",
+        ),
+        (
+            fit(SplineRegression::new()
+                .preconditioner(Preconditioner::LowModes { modes: 0, rho: None })),
+            "modes of the preconditioner: expected at least 1, got 0",
         ),
     ];
     for (got, want) in cases {

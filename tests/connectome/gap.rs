@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use hesse::connectome::{
-    Connectome, Preconditioner, Smoothing, SmoothingOperator, Solver, SplineRegression, Status,
-    TracingData, VoxelMask,
+    Connectome, Observed, Preconditioner, Smoothing, SmoothingOperator, Solver, SplineRegression,
+    Status, TracingData, VoxelMask,
 };
 use hesse::faer::Mat;
 
@@ -78,6 +78,76 @@ fn the_toy_and_its_sylvester_equation_end_at_a_proven_gap() {
     holds("any sign", &fit, 1e-6, golden.scalar("f"));
 }
 
+#[test]
+fn cosines_prove_gaps_on_boxes() {
+    // Eigenvalues of boxes do not come in order, and many are the same.
+    let (lx, ly) = (SmoothingOperator::of_box(&[4, 5]), SmoothingOperator::of_box(&[3, 2, 4]));
+    let (lx, ly) = (lx.unwrap(), ly.unwrap());
+    let x = Mat::from_fn(20, 4, |s, e| if s / 5 == e { 0.3 + 0.1 * (s % 5) as f64 } else { 0.0 });
+    let y = Mat::from_fn(24, 4, |t, e| ((13 * t + 29 * e) as f64).sin() + 0.4);
+    let observed = Observed::where_observed(24, 4, |t, e| (t + 3 * e) % 7 != 0);
+    let data = TracingData::builder()
+        .injections_dense(x.as_ref())
+        .projections(y.as_ref())
+        .observed(observed)
+        .build()
+        .unwrap();
+    let regression = |signs| SplineRegression::new().lambda(0.5).nonnegative(signs);
+    for signs in [true, false] {
+        let exact = regression(signs)
+            .preconditioner(Preconditioner::Exact)
+            .tol_kkt(1e-11)
+            .fit(&data, &lx, &ly)
+            .unwrap();
+        assert_eq!((exact.status, exact.n_active > 0), (Status::Converged, signs));
+        let mut before = f64::INFINITY;
+        for gap in [1e-1, 1e-3, 1e-6, 1e-9] {
+            for preconditioner in [
+                Preconditioner::Cosine { rho: None },
+                Preconditioner::Cosine { rho: Some(1e-2) },
+                Preconditioner::UnmaskedSpectral { rho: None },
+            ] {
+                let fit = regression(signs)
+                    .preconditioner(preconditioner)
+                    .tol_gap(gap)
+                    .fit(&data, &lx, &ly)
+                    .unwrap();
+                let case = format!("{preconditioner:?}, {gap:e}, signs {signs}");
+                holds(&case, &fit, gap, exact.objective);
+            }
+            let mut seen = None;
+            let fit = regression(signs)
+                .preconditioner(Preconditioner::Cosine { rho: None })
+                .tol_gap(gap)
+                .callback(|progress| {
+                    seen = progress.gap.or(seen);
+                    ControlFlow::Continue(())
+                })
+                .fit(&data, &lx, &ly)
+                .unwrap();
+            // What a callback has seen last is an earlier, larger gap.
+            assert!(seen.is_none_or(|seen| seen > gap) && fit.gap <= gap && gap < before);
+            before = gap;
+        }
+    }
+    // One operator for both sides, and boxes of one voxel.
+    let one = SmoothingOperator::of_box(&[1]).unwrap();
+    let x = Mat::from_fn(1, 1, |_, _| 2.0);
+    let y = Mat::from_fn(1, 1, |_, _| 3.0);
+    let data = TracingData::builder()
+        .injections_dense(x.as_ref())
+        .projections(y.as_ref())
+        .observed(Observed::everywhere(1, 1))
+        .build()
+        .unwrap();
+    let fit = SplineRegression::new()
+        .preconditioner(Preconditioner::Cosine { rho: None })
+        .tol_gap(1e-6)
+        .fit(&data, &one, &one)
+        .unwrap();
+    assert!(fit.status == Status::Converged && (entries(&fit)[0] - 1.5).abs() <= 1e-2, "{fit:?}");
+}
+
 /// More than 1,000 source voxels, a disc, and 30 target voxels; injections into small discs.
 fn many_sources() -> (TracingData, SmoothingOperator, SmoothingOperator) {
     let (edge, count) = (40_usize, 6);
@@ -98,7 +168,7 @@ fn many_sources() -> (TracingData, SmoothingOperator, SmoothingOperator) {
         let noise = 0.3 * ((31 * t + 57 * e) as f64).sin();
         (2.0 * (-((t as f64 - 5.0 * e as f64) / 6.0).powi(2)).exp() + noise).max(0.0)
     });
-    let observed = hesse::connectome::Observed::everywhere(30, count);
+    let observed = Observed::everywhere(30, count);
     let data = TracingData::builder()
         .injections_dense(x.as_ref())
         .projections(y.as_ref())

@@ -14,14 +14,16 @@ use proptest::prelude::*;
 use crate::full::entries;
 use crate::golden::{all_close, close, distance, path, size};
 
+/// Normal numbers.
+pub fn normals(seed: u64, purpose: &str, n: usize) -> Vec<f64> {
+    let mut values = vec![0.0; n];
+    Stream::new(seed, purpose).normals(0, &mut values);
+    values
+}
+
 /// A problem of 9 sources, 11 targets and 3 experiments; X · `x`, Y · `y`, and what is hidden.
-fn drawn(seed: u64, x: f64, y: f64, hidden: f64) -> TracingData {
-    let normals = |purpose: &str, n: usize| {
-        let mut values = vec![0.0_f64; n];
-        Stream::new(seed, purpose).normals(0, &mut values);
-        values
-    };
-    let (a, b) = (normals("x", 27), normals("y", 33));
+pub fn drawn(seed: u64, x: f64, y: f64, hidden: f64) -> TracingData {
+    let (a, b) = (normals(seed, "x", 27), normals(seed, "y", 33));
     let injections =
         Mat::from_fn(9, 3, |s, e| if s / 3 == e { x * (0.5 + a[s + 9 * e].abs()) } else { 0.0 });
     let seen = |t: usize, e: usize| !(t + 2 * e).is_multiple_of(5);

@@ -155,6 +155,9 @@ fn factors_have_the_gradient_of_their_product_and_no_scale() {
     let (u, v) = (golden.mat("U"), golden.mat("V"));
     let f = FactorObjective::new(&data, &lx, &ly, 0.8, 3).unwrap();
     let mut g = vec![f64::NAN; 3 * (u.nrows() + v.nrows())];
+    // An image of the larger factor, and the residual.
+    let numbers = 3 * u.nrows().max(v.nrows()) + u.nrows() * x.ncols();
+    assert_eq!(f.memory_estimate(), 8 * numbers);
     let value = f.gradient(&f.pack(u.as_ref(), v.as_ref()).unwrap(), &mut g).unwrap();
     // g_U = G V and g_V = Gᵀ U with the gradient G at W = U Vᵀ.
     let full = SplineObjective::new(&data, &lx, &ly, 0.8).unwrap();

@@ -2,8 +2,8 @@
 
 use hesse::connectome::{
     Connectome, Denominator, DistanceKernel, FullWeights, HomogeneousModel, KernelModel, NestedCv,
-    RegionalMatrix, SplineRegression, Weights, leave_one_out, regional_mse_rel,
-    well_conditioned_columns,
+    Observed, RegionalMatrix, SplineRegression, TracingData, Weights, leave_one_out,
+    regional_mse_rel, well_conditioned_columns,
 };
 use hesse::faer::Mat;
 
@@ -58,6 +58,55 @@ fn nested_cross_validation_selects_the_same_lambda_in_the_same_folds() {
     let loo = leave_one_out(&data, |data| SplineRegression::new().lambda(100.0).fit(data, &l, &l))
         .unwrap();
     all_close("leave one out", &loo, &golden.vector("loo_mse_rel_lam100"), 1e-6);
+}
+
+#[test]
+fn no_fit_sees_what_it_is_scored_on() {
+    // Projections name their experiments.
+    let (n, experiments) = (6, 7);
+    let x = Mat::from_fn(n, experiments, |s, e| f64::from(u8::from(s == e % n)));
+    let y = Mat::from_fn(n, experiments, |t, e| (100 * e + t) as f64);
+    let data = TracingData::builder()
+        .injections_dense(x.as_ref())
+        .projections(y.as_ref())
+        .observed(Observed::everywhere(n, experiments))
+        .build()
+        .unwrap();
+    let named = |data: &TracingData| -> Vec<usize> {
+        (0..data.experiments()).map(|e| data.projection(e)[0] as usize / 100).collect()
+    };
+    let mut trained: Vec<Vec<usize>> = Vec::new();
+    let cv = NestedCv::new().folds(3, 2).lambdas([1.0, 2.0]);
+    let report = cv
+        .run_with(&data, |_, data, _| {
+            trained.push(named(data));
+            let weights = Weights::Full(FullWeights::from_columns(n, vec![1.0; n * n])?);
+            Connectome::from_weights(weights, data.labels().clone())
+        })
+        .unwrap();
+    assert_eq!(report.outer_fold, cv.outer_folds(experiments).unwrap());
+    for outer in 0..3 {
+        let test: Vec<usize> =
+            (0..experiments).filter(|&e| report.outer_fold[e] == outer).collect();
+        let rest: Vec<usize> =
+            (0..experiments).filter(|&e| report.outer_fold[e] != outer).collect();
+        assert!(!test.is_empty());
+        // Inner folds are a partition of the rest.
+        let inner = &report.inner_fold[outer];
+        assert!((0..experiments).all(|e| inner[e].is_none() == test.contains(&e)), "{inner:?}");
+        let mut wanted: Vec<Vec<usize>> = (0..2)
+            .map(|fold| rest.iter().copied().filter(|&e| inner[e] != Some(fold)).collect())
+            .collect();
+        assert!(wanted.iter().all(|w| !w.is_empty() && w.len() < rest.len()));
+        // On the path of λ in each inner fold, and on all of the rest for the test.
+        wanted = vec![wanted[0].clone(), wanted[0].clone(), wanted[1].clone(), wanted[1].clone()];
+        wanted.push(rest);
+        for seen in wanted {
+            let at = trained.iter().position(|t| *t == seen);
+            trained.swap_remove(at.unwrap_or_else(|| panic!("nobody was trained on {seen:?}")));
+        }
+    }
+    assert!(trained.is_empty(), "{trained:?}");
 }
 
 #[test]

@@ -216,6 +216,37 @@ fn views_refuse_what_lies_outside_or_overlaps() {
     assert!(writes(4, 4, 4, 1));
 }
 
+#[test]
+fn parts_of_a_matrix_hold_its_rows() {
+    for (down, right) in [(4, 1), (1, 3), (9, 2), (2, 7)] {
+        for rows in 0..=3 {
+            let mut x: Vec<f64> = (0..32).map(f64::from).collect();
+            let all = x.clone();
+            let (mut above, mut below) = MatrixMut::new(&mut x, 3, 4, down, right).split_rows(rows);
+            assert_eq!((above.rows(), below.rows(), below.columns()), (rows, 3 - rows, 4));
+            // Both are alive.
+            for i in 0..3 {
+                for j in 0..4 {
+                    let part = if i < rows { &mut above } else { &mut below };
+                    let element = part.at_mut(if i < rows { i } else { i - rows }, j);
+                    assert_eq!(*element, all[i * down + j * right]);
+                    *element = -1.0;
+                }
+            }
+            assert_eq!(x.iter().filter(|x| **x == -1.0).count(), 12);
+        }
+    }
+    let refused = |f: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
+    let mut x = [0.0_f64; 12];
+    let matrix = std::cell::RefCell::new(MatrixMut::row_major(&mut x, 3, 4));
+    assert!(refused(&|| _ = matrix.borrow_mut().reborrow().split_rows(4)));
+    assert!(refused(&|| _ = *matrix.borrow_mut().at_mut(3, 0)));
+    assert!(refused(&|| _ = *matrix.borrow_mut().at_mut(0, 4)));
+    // Nothing at all has parts, too.
+    let (above, below) = MatrixMut::row_major(&mut [0.0_f64; 0], 3, 0).split_rows(2);
+    assert_eq!((above.rows(), below.rows(), below.columns()), (2, 1, 0));
+}
+
 proptest! {
     /// (A B)ᵀ = Bᵀ Aᵀ and (A B) D = A (B D), exactly for whole numbers.
     #[test]

@@ -8,6 +8,8 @@ use crate::compiled::inlined;
 
 /// Elements of the tile of C, on the stack.
 pub(super) const SCRATCH: usize = 16 * 1024;
+/// The same for small products.
+pub(super) const LITTLE: usize = 512;
 /// Columns of W that share one pass over V.
 pub(super) const CHUNK: usize = 32;
 

@@ -4,7 +4,8 @@ use pulp::{Simd, WithSimd};
 
 use super::streamed::{Pending, fence, stream};
 use super::{
-    Finish, Run, differences, load, low_bits, opaque_one, prefetch, present_lanes, store, vectors,
+    Finish, Run, differences, load, low_bits, opaque_one, prefetch, prefetch_far, present_lanes,
+    store, vectors,
 };
 use crate::Real;
 
@@ -63,13 +64,16 @@ impl<T: Real, F: Finish<T>, const PAST: bool> WithSimd for Apply<'_, T, F, PAST>
             while at + lanes <= length {
                 let point = at / columns;
                 let inner = (!(all >> point)).trailing_zeros() as usize;
-                // The elements from here on with the same neighbours: with all of them, or of one point.
+                // The elements from here on with the same neighbours: with all of them, or with some.
                 let (distances, end) = if inner > 0 {
                     (distances, (point + inner) * columns)
                 } else {
-                    (row.distances(point), (point + 1) * columns)
+                    (row.distances(point), (point + run.alike(point)) * columns)
                 };
-                let last = distances[0].max(distances[1]).max(distances[2]).max(distances[3]);
+                let mut last = distances[0];
+                for distance in &distances[1..] {
+                    last = last.max(*distance);
+                }
                 // SAFETY: as above.
                 unsafe {
                     if at + lanes > end {
@@ -79,6 +83,9 @@ impl<T: Real, F: Finish<T>, const PAST: bool> WithSimd for Apply<'_, T, F, PAST>
                     }
                     while at + lanes <= end {
                         let (p, to) = (own.wrapping_add(at), out.wrapping_add(at));
+                        if PAST {
+                            prefetch_far(p.wrapping_offset(2 * last));
+                        }
                         prefetch(p.wrapping_offset(last).wrapping_add(AHEAD / size_of::<T>()));
                         let own = load::<T, S>(p);
                         let near = vectors::<T, S>(own, p, &distances);
@@ -109,7 +116,9 @@ impl<T: Real, F: Finish<T>, const PAST: bool> WithSimd for Apply<'_, T, F, PAST>
     }
 }
 
-/// How many bytes ahead the last neighbours are fetched: they come from farther away than the others.
+/// How many bytes ahead the last neighbours are fetched into the first cache: they come from farther
+/// away than the others. Where memory is as far away as that, they are fetched into the second cache
+/// before, when the points are in turn whose last neighbours' neighbours they are.
 const AHEAD: usize = 2048;
 
 /// # Safety

@@ -57,6 +57,17 @@ impl Run {
         })
     }
 
+    /// How many points from `point` on have the same neighbours as it; `point < length`.
+    #[inline(always)]
+    pub(super) fn alike(&self, point: usize) -> usize {
+        let mut end = self.length as usize;
+        for bits in self.present {
+            let here = (bits >> point & 1).wrapping_neg();
+            end = end.min(point + ((bits ^ here) >> point).trailing_zeros() as usize);
+        }
+        end - point
+    }
+
     /// The part from point `from` of the run to before point `to`; `from < to ≤ length`.
     #[must_use]
     pub fn part(&self, from: u32, to: u32) -> Self {

@@ -251,6 +251,8 @@ fn runs_know_their_neighbours_and_parts() {
                 assert_eq!(run.neighbours(i), want);
                 let single = run.part(i, i + 1);
                 assert_eq!((single.start as usize, single.neighbours(0)), (point, want));
+                let unlike = (i..run.length).find(|&j| run.neighbours(j) != want);
+                assert_eq!(run.alike(i as usize) as u32, unlike.unwrap_or(run.length) - i);
                 point += 1;
             }
         }

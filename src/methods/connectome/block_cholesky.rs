@@ -9,7 +9,7 @@ use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_s
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{MatMut, MatRef, Par, Spec};
 use hesse_kernels::gemm::{MatrixMut, MatrixRef, gemm};
-use hesse_kernels::level1;
+use hesse_kernels::panel::{self, Panel, PanelMut};
 use sprs::CsMat;
 
 use super::entries;
@@ -19,6 +19,10 @@ use crate::{Error, Isa, Result, parallel};
 
 /// Columns of one task in updates of a panel.
 const COLUMNS: usize = 64;
+
+/// Columns of L that a solve takes together: enough for the panel kernels to fetch some while others are
+/// at work, few enough for the triangle between them.
+const TOGETHER: usize = 40;
 
 /// Smallest pivot relative to its diagonal element that is more than rounding.
 const LEAST_PIVOT: f64 = 1e-13;
@@ -160,35 +164,83 @@ impl BlockCholesky {
         }
     }
 
-    /// The pivot of column i of L, and what is below.
-    fn column(&self, i: usize) -> (f64, &[f64]) {
+    /// Columns of L that belong to one target, from column i on, at most [`TOGETHER`] of them.
+    fn columns(&self, i: usize) -> Columns<'_> {
         let (sources, height) = (self.sources, (self.band + 1) * self.sources);
         let (t, s) = (i / sources, i % sources);
+        let count = TOGETHER.min(sources - s);
         let rows = (self.band.min(self.targets - 1 - t) + 1) * sources;
-        let start = t * height * sources + s * height;
-        let below = (rows - s - 1).min(self.reach);
-        (self.panels[start + s], &self.panels[start + s + 1..][..below])
+        // Elements beyond the reach of a column are zeros.
+        let below = (rows - s - count).min(self.reach);
+        let own = &self.panels[t * height * sources + s * height..];
+        Columns { count, below, height, values: &own[s..] }
     }
 
-    /// x ← L⁻¹ x for one column, of which each element meets one column of L: 2 n (band + 1) n_x flops,
-    /// the factor read once.
+    /// x ← L⁻¹ x for one column, of which some elements at a time meet their columns of L: 2 n (band + 1)
+    /// n_x flops, the factor read once.
     pub fn forward_one(&self, x: &mut [f64]) {
         let isa = Isa::current();
-        for i in 0..x.len() {
-            let (pivot, below) = self.column(i);
-            x[i] /= pivot;
-            let factor = -x[i];
-            level1::axpy(isa, factor, below, &mut x[i + 1..][..below.len()]);
+        let mut i = 0;
+        while i < x.len() {
+            let l = self.columns(i);
+            let (own, rest) = x[i..].split_at_mut(l.count);
+            for k in 0..l.count {
+                let (pivot, column) = l.inside(k);
+                own[k] /= pivot;
+                let factor = own[k];
+                own[k + 1..].iter_mut().zip(column).for_each(|(x, l)| *x -= factor * l);
+            }
+            if l.below > 0 {
+                let mut rest = PanelMut::new(&mut rest[..l.below], l.below, 1, l.below);
+                panel::subtract_product(isa, &mut rest, l.below(), own);
+            }
+            i += l.count;
         }
     }
 
     /// x ← L⁻ᵀ x, at the same cost.
     pub fn backward_one(&self, x: &mut [f64]) {
         let isa = Isa::current();
-        for i in (0..x.len()).rev() {
-            let (pivot, below) = self.column(i);
-            x[i] = (x[i] - level1::dot(isa, below, &x[i + 1..][..below.len()])) / pivot;
+        for t in (0..self.targets).rev() {
+            for s in (0..self.sources).step_by(TOGETHER).rev() {
+                let i = t * self.sources + s;
+                let l = self.columns(i);
+                let (own, rest) = x[i..].split_at_mut(l.count);
+                let mut products = [0.0; TOGETHER];
+                if l.below > 0 {
+                    let rest = Panel::new(&rest[..l.below], l.below, 1, l.below);
+                    panel::transpose_product(isa, l.below(), rest, &mut products[..l.count]);
+                }
+                for k in (0..l.count).rev() {
+                    let (pivot, column) = l.inside(k);
+                    let terms = own[k + 1..].iter().zip(column);
+                    let inside: f64 = terms.map(|(x, l)| x * l).sum();
+                    own[k] = (own[k] - products[k] - inside) / pivot;
+                }
+            }
         }
+    }
+}
+
+/// Some columns of L, from the row of the first pivot on.
+struct Columns<'l> {
+    count: usize,
+    /// Rows below the last pivot.
+    below: usize,
+    height: usize,
+    values: &'l [f64],
+}
+
+impl<'l> Columns<'l> {
+    /// The pivot of column `k`, and what is between it and the last pivot's row.
+    fn inside(&self, k: usize) -> (f64, &'l [f64]) {
+        let column = &self.values[k * self.height..][..self.count];
+        (column[k], &column[k + 1..])
+    }
+
+    /// What is below the pivots.
+    fn below(&self) -> Panel<'l, f64> {
+        Panel::new(&self.values[self.count..], self.below, self.count, self.height)
     }
 }
 

@@ -4,7 +4,7 @@ use faer::MatRef;
 
 use super::data::TracingData;
 use super::dense_factors;
-use super::dense_products::{gram, tall_times};
+use super::dense_products::{gram, tall_sum, tall_times};
 use super::entries;
 use super::objective::{check_lambda, check_operators};
 use super::smoothing_operator::SmoothingOperator;
@@ -57,13 +57,15 @@ pub struct FactorValue {
 /// g_V = 2 X(RᵀU) + 2λ'\[L_xᵀ(V(AᵀU) + B(UᵀU)) + V(AᵀA) + B(UᵀA)\].
 ///
 /// *Size.* For the whole brain, 448,962 targets and 226,346 sources with 428 experiments at r = 500, z
-/// and its gradient take 2.7 GB each, \[A U\] and \[V B\] 5.4 GB together and R 1.5 GB: 12.3 GB besides
-/// the data, where W alone would take 813 GB. A gradient is 2.4 TFLOP for the penalty and 0.6 TFLOP for
-/// the data, all of it products of tall matrices; the Laplacians move 11 GB.
+/// and its gradient take 2.7 GB each, A 1.8 GB and R 1.5 GB: 8.7 GB besides the data, where W alone would
+/// take 813 GB. A gradient is 1.7 TFLOP for the penalty and 0.6 TFLOP for the data, all of it products
+/// of tall matrices; the Laplacians move 11 GB. [`memory_estimate`](Self::memory_estimate) says it for
+/// any size.
 ///
 /// Unknowns are one vector z: the columns of U (targets), then the columns of V (sources). A gradient
-/// takes 14 (n_x + n_y) r² flops in products of matrices, 2 n_y r n_inj for each of three data terms, and
-/// memory for about six times the factors.
+/// takes 10 (n_x + n_y) r² flops in products of matrices (12 where no operator is symmetric), 2 n_y r n_inj
+/// for each of three data terms, and memory for A or B, the larger one, and for R; B waits in the
+/// gradient. With A = L_y U, L_yᵀ(U(BᵀV)) = A(BᵀV) for symmetric L_y.
 ///
 /// Source: Harris et al. 2016, problem P2 (whose code forms W).
 #[derive(Clone, Copy, Debug)]
@@ -80,15 +82,56 @@ pub struct FactorObjective<'a> {
 /// Digits that the trace form may lose before `Auto` goes over to QR.
 const MOST_LOST: f64 = 8.0;
 
-/// Row blocks and Gram matrices at a point.
+/// Inner products of a factor F with itself and with its image G = L F, r × r each: everything that
+/// the other side needs to know.
 struct Grams {
-    /// \[A U\], targets × 2r.
-    au: Vec<f64>,
-    /// \[V B\], sources × 2r.
-    vb: Vec<f64>,
-    /// \[A U\]ᵀ\[A U\] and \[V B\]ᵀ\[V B\], 2r × 2r.
-    left: Vec<f64>,
-    right: Vec<f64>,
+    /// GᵀG.
+    image: Vec<f64>,
+    /// GᵀF.
+    mixed: Vec<f64>,
+    /// FᵀF.
+    factor: Vec<f64>,
+}
+
+impl Grams {
+    fn new(n: usize, image: &[f64], factor: &[f64]) -> Self {
+        Self {
+            image: gram(n, image, image),
+            mixed: gram(n, image, factor),
+            factor: gram(n, factor, factor),
+        }
+    }
+}
+
+/// One side of W = U Vᵀ: the factor F, its image G = L F.
+struct Side<'s> {
+    l: &'s SmoothingOperator,
+    factor: &'s [f64],
+    image: &'s [f64],
+}
+
+impl Side<'_> {
+    /// out ← `scale` (Lᵀ(G(F₂ᵀF₂) + F(G₂ᵀF₂)) + G(F₂ᵀG₂) + F(G₂ᵀG₂)) + `more`, a product, with F₂ and G₂
+    /// of the other side. `image` and `out` are n × r.
+    ///
+    /// Where L is symmetric, LᵀF = G, so that three products do for the four.
+    fn gradient(&self, other: &Grams, scale: f64, more: (&[f64], &[f64]), out: &mut [f64]) {
+        let n = self.l.voxels();
+        let rank = self.factor.len() / n;
+        let scaled = |x: &[f64]| -> Vec<f64> { x.iter().map(|x| scale * x).collect() };
+        let (own, mixed) = (scaled(&other.factor), scaled(&other.mixed));
+        let mut transposed: Vec<f64> =
+            (0..rank * rank).map(|i| mixed[i / rank + i % rank * rank]).collect();
+        if self.l.is_symmetric() {
+            transposed.iter_mut().zip(&mixed).for_each(|(sum, x)| *sum += x);
+            tall_sum(n, &[(self.image, &own)], 0.0, out);
+        } else {
+            tall_sum(n, &[(self.image, &own), (self.factor, &mixed)], 0.0, out);
+        }
+        self.l.transposed_columns_in_place(out);
+        let image = scaled(&other.image);
+        tall_sum(n, &[(self.image, &transposed), (self.factor, &image), more], 1.0, out);
+    }
 }
 
 impl<'a> FactorObjective<'a> {
@@ -152,6 +195,14 @@ impl<'a> FactorObjective<'a> {
         Ok(z)
     }
 
+    /// Bytes that a gradient takes besides the data, z and the gradient: an image of the larger factor
+    /// and the residual.
+    #[must_use]
+    pub fn memory_estimate(&self) -> usize {
+        let (ny, nx) = (self.data.targets(), self.data.sources());
+        size_of::<f64>() * (ny.max(nx) * self.rank + ny * self.data.experiments())
+    }
+
     fn split<'z>(&self, z: &'z [f64]) -> (&'z [f64], &'z [f64]) {
         z.split_at(self.data.targets() * self.rank)
     }
@@ -213,14 +264,17 @@ impl<'a> FactorObjective<'a> {
         r
     }
 
-    /// g_U += 2 R Pᵀ and g_V += 2 X (RᵀU).
-    fn data_gradient(&self, u: &[f64], p: &[f64], r: &[f64], gu: &mut [f64], gv: &mut [f64]) {
-        let (ny, nx, rank) = (self.data.targets(), self.data.sources(), self.rank);
-        let experiments = self.data.experiments();
-        let transposed: Vec<f64> = (0..experiments * rank)
-            .map(|i| 2.0 * p[i / experiments + i % experiments * rank])
-            .collect();
-        tall_times(ny, experiments, r, &transposed, 1.0, gu);
+    /// 2 Pᵀ, experiments × r.
+    fn twice_transposed(&self, p: &[f64]) -> Vec<f64> {
+        let (rank, experiments) = (self.rank, self.data.experiments());
+        let at = |i: usize| 2.0 * p[i / experiments + i % experiments * rank];
+        (0..experiments * rank).map(at).collect()
+    }
+
+    /// g_V += 2 X (RᵀU).
+    fn add_injected_residual(&self, u: &[f64], r: &[f64], gv: &mut [f64]) {
+        let (ny, nx, experiments) =
+            (self.data.targets(), self.data.sources(), self.data.experiments());
         // RᵀU: experiments × r.
         let ru = gram(ny, r, u);
         let x = self.data.injections();
@@ -232,19 +286,11 @@ impl<'a> FactorObjective<'a> {
         });
     }
 
-    fn grams(&self, u: &[f64], v: &[f64]) -> Grams {
-        let (ny, nx) = (self.data.targets(), self.data.sources());
-        let mut au = vec![0.0; 2 * u.len()];
-        let mut vb = vec![0.0; 2 * v.len()];
-        let (a, copy) = au.split_at_mut(u.len());
-        self.ly.apply_columns(u, a);
-        copy.copy_from_slice(u);
-        let (copy, b) = vb.split_at_mut(v.len());
-        copy.copy_from_slice(v);
-        self.lx.apply_columns(v, b);
-        let left = symmetric_gram(ny, self.rank, &au);
-        let right = symmetric_gram(nx, self.rank, &vb);
-        Grams { au, vb, left, right }
+    /// g_U += 2 R Pᵀ and g_V += 2 X (RᵀU).
+    fn data_gradient(&self, u: &[f64], p: &[f64], r: &[f64], gu: &mut [f64], gv: &mut [f64]) {
+        let back = self.twice_transposed(p);
+        tall_times(self.data.targets(), self.data.experiments(), r, &back, 1.0, gu);
+        self.add_injected_residual(u, r, gv);
     }
 
     fn evaluate(&self, z: &[f64], gradient: Option<&mut [f64]>) -> Result<FactorValue> {
@@ -255,13 +301,7 @@ impl<'a> FactorObjective<'a> {
         let (penalty, digits_lost);
         match self.penalty {
             FactorPenalty::Bending => {
-                let grams = self.grams(u, v);
-                (penalty, digits_lost) = self.bending(&grams);
-                if let Some(g) = gradient {
-                    let (gu, gv) = g.split_at_mut(u.len());
-                    self.bending_gradient(&grams, gu, gv);
-                    self.data_gradient(u, &p, &r, gu, gv);
-                }
+                (penalty, digits_lost) = self.bending(u, v, &p, &r, gradient)?;
             }
             other => {
                 digits_lost = 0.0;
@@ -295,20 +335,55 @@ impl<'a> FactorObjective<'a> {
         Ok(FactorValue { objective, loss, penalty, digits_lost })
     }
 
+    /// ‖A Vᵀ + U Bᵀ‖² and the digits lost; the gradient of everything, where it is asked for.
+    ///
+    /// One image is held besides the gradient, in whose second part the other one waits.
+    fn bending(
+        &self,
+        u: &[f64],
+        v: &[f64],
+        p: &[f64],
+        r: &[f64],
+        gradient: Option<&mut [f64]>,
+    ) -> Result<(f64, f64)> {
+        let (ny, nx) = (self.data.targets(), self.data.sources());
+        let mut held = entries::zeros("image of a factor", u.len().max(v.len()))?;
+        let a = &mut held[..u.len()];
+        self.ly.apply_columns(u, a);
+        let left = Grams::new(ny, a, u);
+        let Some(g) = gradient else {
+            let b = &mut held[..v.len()];
+            self.lx.apply_columns(v, b);
+            let right = Grams::new(nx, b, v);
+            drop(held);
+            return Ok(self.bending_value(&left, &right, u, v));
+        };
+        let (gu, gv) = g.split_at_mut(u.len());
+        self.lx.apply_columns(v, gv);
+        let right = Grams::new(nx, gv, v);
+        let scale = 2.0 * self.lambda_eff;
+        let targets = Side { l: self.ly, factor: u, image: a };
+        targets.gradient(&right, scale, (r, &self.twice_transposed(p)), gu);
+        let b = &mut held[..v.len()];
+        b.copy_from_slice(gv);
+        let sources = Side { l: self.lx, factor: v, image: b };
+        sources.gradient(&left, scale, (&[], &[]), gv);
+        self.add_injected_residual(u, r, gv);
+        drop(held);
+        Ok(self.bending_value(&left, &right, u, v))
+    }
+
     /// ‖A Vᵀ + U Bᵀ‖² and the digits lost.
-    fn bending(&self, grams: &Grams) -> (f64, f64) {
+    fn bending_value(&self, left: &Grams, right: &Grams, u: &[f64], v: &[f64]) -> (f64, f64) {
         if self.form != PenaltyForm::ThinQr {
-            let k = 2 * self.rank;
-            // ⟨[A U]ᵀ[A U], [V B]ᵀ[V B]⟩, block by block.
-            let mut block = [[0.0; 2]; 2];
-            for j in 0..k {
-                for i in 0..k {
-                    let term = grams.left[i + j * k] * grams.right[i + j * k];
-                    block[usize::from(i >= self.rank)][usize::from(j >= self.rank)] += term;
-                }
-            }
-            let [[aa, au], [ua, uu]] = block;
-            let (sum, size) = (aa + au + ua + uu, aa.abs() + au.abs() + ua.abs() + uu.abs());
+            let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+            let r = self.rank;
+            // ⟨AᵀU, VᵀB⟩.
+            let mixed: f64 =
+                (0..r * r).map(|i| left.mixed[i] * right.mixed[i / r + i % r * r]).sum();
+            let (first, last) = (dot(&left.image, &right.factor), dot(&left.factor, &right.image));
+            let (sum, size) =
+                (first + 2.0 * mixed + last, first.abs() + 2.0 * mixed.abs() + last.abs());
             let lost = if size == 0.0 {
                 0.0
             } else if sum > 0.0 {
@@ -320,11 +395,16 @@ impl<'a> FactorObjective<'a> {
                 return (sum.max(0.0), lost);
             }
         }
-        let (ny, nx) = (self.data.targets(), self.data.sources());
-        let of = |n: usize, block: &[f64]| {
-            dense_factors::qr_r(MatRef::from_column_major_slice(block, n, 2 * self.rank))
+        // R of [F G] = Q R; G first or last, as asked.
+        let of = |l: &SmoothingOperator, factor: &[f64], image_first: bool| {
+            let mut block = vec![0.0; 2 * factor.len()];
+            let (first, second) = block.split_at_mut(factor.len());
+            let (image, copy) = if image_first { (first, second) } else { (second, first) };
+            l.apply_columns(factor, image);
+            copy.copy_from_slice(factor);
+            dense_factors::qr_r(MatRef::from_column_major_slice(&block, l.voxels(), 2 * self.rank))
         };
-        let (left, right) = (of(ny, &grams.au), of(nx, &grams.vb));
+        let (left, right) = (of(self.ly, u, true), of(self.lx, v, false));
         let mut sum = 0.0;
         for j in 0..right.nrows() {
             for i in 0..left.nrows() {
@@ -334,24 +414,6 @@ impl<'a> FactorObjective<'a> {
             }
         }
         (sum, 0.0)
-    }
-
-    /// The gradient of λ'‖A Vᵀ + U Bᵀ‖².
-    fn bending_gradient(&self, grams: &Grams, gu: &mut [f64], gv: &mut [f64]) {
-        let (ny, nx, r) = (self.data.targets(), self.data.sources(), self.rank);
-        let scale = 2.0 * self.lambda_eff;
-        // [A U] [V B]ᵀ[V B] = S-products with V (first half) and B (second half).
-        let mut products = vec![0.0; ny * 2 * r];
-        tall_times(ny, 2 * r, &grams.au, &grams.right, 0.0, &mut products);
-        let (sv, sb) = products.split_at(ny * r);
-        self.ly.apply_transposed_columns(sv, gu);
-        entries::axpby(scale, sb, scale, gu);
-        // [V B] [A U]ᵀ[A U]: Sᵀ-products with A (first half) and U (second half).
-        let mut products = vec![0.0; nx * 2 * r];
-        tall_times(nx, 2 * r, &grams.vb, &grams.left, 0.0, &mut products);
-        let (sa, su) = products.split_at(nx * r);
-        self.lx.apply_transposed_columns(su, gv);
-        entries::axpby(scale, sa, scale, gv);
     }
 
     /// The Hessian at `z` times `d`, for [`FactorPenalty::Bending`].
@@ -416,25 +478,4 @@ pub(super) fn check_rank(data: &TracingData, rank: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::range("rank", format!("1 to {most}"), rank))
-}
-
-/// \[F G\]ᵀ\[F G\] of n × 2r, 6nr² flops: the lower left block is the transpose of the upper right.
-fn symmetric_gram(n: usize, r: usize, block: &[f64]) -> Vec<f64> {
-    let k = 2 * r;
-    let (f, g) = block.split_at(n * r);
-    let mut out = vec![0.0; k * k];
-    let first = gram(n, block, f);
-    let second = gram(n, g, g);
-    for j in 0..r {
-        for i in 0..k {
-            out[i + j * k] = first[i + j * k];
-            if i >= r {
-                out[j + i * k] = first[i + j * k];
-            }
-        }
-        for i in 0..r {
-            out[r + i + (r + j) * k] = second[i + j * r];
-        }
-    }
-    out
 }

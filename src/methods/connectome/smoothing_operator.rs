@@ -115,20 +115,48 @@ impl SmoothingOperator {
         self.transposed.as_ref().unwrap_or(&self.rows).view()
     }
 
+    /// y ← L x.
+    fn apply_column(&self, x: &[f64], y: &mut [f64]) {
+        match &self.laplacian {
+            Some(laplacian) => laplacian.apply(x, y),
+            None => apply_column(self.rows.view(), x, y),
+        }
+    }
+
+    /// y ← Lᵀ x.
+    fn apply_transposed_column(&self, x: &[f64], y: &mut [f64]) {
+        match &self.transposed {
+            Some(transposed) => apply_column(transposed.view(), x, y),
+            None => self.apply_column(x, y),
+        }
+    }
+
     /// Y ← L X for the columns in `x`, one after the other.
     pub(super) fn apply_columns(&self, x: &[f64], y: &mut [f64]) {
-        match &self.laplacian {
-            Some(laplacian) => laplacian.apply_block(x, y),
-            None => apply_columns(self.rows.view(), x, y),
-        }
+        let n = self.voxels();
+        parallel::for_each_piece(y, n, |j, y| self.apply_column(&x[j * n..(j + 1) * n], y));
     }
 
     /// Y ← Lᵀ X for the columns in `x`, one after the other.
     pub(super) fn apply_transposed_columns(&self, x: &[f64], y: &mut [f64]) {
-        match &self.transposed {
-            Some(transposed) => apply_columns(transposed.view(), x, y),
-            None => self.apply_columns(x, y),
-        }
+        let n = self.voxels();
+        parallel::for_each_piece(y, n, |j, y| {
+            self.apply_transposed_column(&x[j * n..(j + 1) * n], y);
+        });
+    }
+
+    /// X ← Lᵀ X for the columns in `x`, one after the other.
+    pub(super) fn transposed_columns_in_place(&self, x: &mut [f64]) {
+        /// Columns that share the copy of one.
+        const COLUMNS: usize = 8;
+        let n = self.voxels();
+        parallel::for_each_piece(x, n * COLUMNS, |_, x| {
+            let mut copy = vec![0.0; n];
+            for x in x.chunks_exact_mut(n) {
+                copy.copy_from_slice(x);
+                self.apply_transposed_column(&copy, x);
+            }
+        });
     }
 
     /// Whether the constant vector of each connected component is in the kernel of L, up to
@@ -192,11 +220,6 @@ pub(super) fn apply_column(matrix: CsMatView<'_, f64>, x: &[f64], y: &mut [f64])
         }
         *y = sum;
     }
-}
-
-fn apply_columns(matrix: CsMatView<'_, f64>, x: &[f64], y: &mut [f64]) {
-    let n = matrix.rows();
-    parallel::for_each_piece(y, n, |j, y| apply_column(matrix, &x[j * n..(j + 1) * n], y));
 }
 
 /// S ← L_y W + W L_xᵀ, or with the transposed pair S ← L_yᵀ W + W L_x: `left` acts on targets, and

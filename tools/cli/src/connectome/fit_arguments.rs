@@ -182,14 +182,28 @@ impl FitArguments {
         if self.signed && self.solver == Some(SolverName::Reference2016) {
             return Err(Failure::input("--signed: expected another solver than reference-2016"));
         }
-        if self.checkpoint.is_some() && !matches!(self.solver, None | Some(SolverName::ActiveSet)) {
-            return Err(Failure::input("--checkpoint: expected --solver active-set, got another"));
+        if let Some(solver) = self.solver.filter(|solver| *solver != SolverName::ActiveSet) {
+            let options =
+                [("--checkpoint", self.checkpoint.is_some()), ("--gap", self.gap.is_some())];
+            if let Some((option, _)) = options.iter().find(|(_, given)| *given) {
+                return Err(Failure::input(format!(
+                    "{option}: expected --solver active-set, got {}",
+                    name(solver)
+                )));
+            }
+        }
+        if let (Some(StartName::Split), Some(rank)) = (self.start, self.rank)
+            && rank.is_multiple_of(2)
+        {
+            return Err(Failure::input(format!(
+                "--rank: expected an odd number for --start split, got {rank}"
+            )));
         }
         Ok(())
     }
 }
 
-/// A model by the name of the command line.
-pub(super) fn name(model: ModelName) -> String {
-    model.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+/// A model or a solver by the name of the command line.
+pub(super) fn name(choice: impl ValueEnum) -> String {
+    choice.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }

@@ -10,9 +10,9 @@ use crate::failure::Failure;
 /// Bytes of a number.
 const NUMBER: usize = 8;
 
-/// Vectors of the size of the factors that a fit of low rank holds: six in the gradient, and iterates,
-/// extrapolated points, trial points and the best so far in the steps.
-const FACTORS: usize = 14;
+/// Vectors of the size of the factors that a fit of low rank holds: the gradient and an image of the
+/// factors beside it, and iterates, extrapolated points, trial points and the best so far in the steps.
+const FACTORS: usize = 9;
 
 /// Bytes that a fit will hold at once, without the data themselves.
 pub(super) fn estimate(

@@ -134,18 +134,29 @@ pub(super) fn fit(
     }
 }
 
-/// Shows where a fit is.
+/// Where a fit is: what it lowers, and how far from the minimum it is where it has proven that.
+fn place(progress: &FitProgress) -> String {
+    let mut text = match progress.objective {
+        Some(objective) => format!("objective {}", three(objective)),
+        None => format!("residual {}", three(progress.residual)),
+    };
+    if progress.rounds > 0 {
+        text = format!("round {}, {text}", progress.rounds);
+    }
+    if let Some(gap) = progress.gap {
+        text += &format!(", gap {}", three(gap));
+    }
+    text
+}
+
+/// Shows where a fit is, in every tenth step and whenever another gap is proven.
 fn watch(bar: &Progress) -> impl FnMut(&FitProgress) -> ControlFlow<()> + '_ {
+    let mut proven = None;
     move |progress| {
         bar.set(progress.iterations as u64);
-        if progress.iterations.is_multiple_of(10) {
-            bar.say(match progress.objective {
-                Some(objective) => format!("objective {}", three(objective)),
-                None => {
-                    let residual = three(progress.residual);
-                    format!("round {}, residual {residual}", progress.rounds)
-                }
-            });
+        if progress.iterations.is_multiple_of(10) || progress.gap != proven {
+            proven = progress.gap;
+            bar.say(place(progress));
         }
         ControlFlow::Continue(())
     }
