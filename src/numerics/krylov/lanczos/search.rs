@@ -19,6 +19,9 @@ use crate::numerics::krylov::selection::Which;
 use crate::numerics::krylov::start_vectors;
 use crate::{Error, Real, Result};
 
+/// Random starts of a space that is everything.
+const MOST_STARTS: usize = 4;
+
 /// How a phase of the search ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -140,6 +143,7 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
         let mut space = self.new_space(&start);
         let mut sharper = 1.0;
         let mut unchecked = 0;
+        let mut starts = 1;
         loop {
             self.expand(&mut space)?;
             unchecked += space.width().max(1);
@@ -179,6 +183,9 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
                     self.absorb(&space);
                     return Ok((pairs, End::Converged, space.is_exhausted()));
                 }
+                if self.starts_again(&mut space, &mut starts) {
+                    continue;
+                }
                 // The estimates promised more than rounding allows, or rounding has crept in.
                 let stuck = self.filter.is_none() && (space.is_exhausted() || largest <= rounding);
                 if stuck || self.products.left() < self.next_cost(&space) + self.wanted {
@@ -191,6 +198,9 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
                 unfilter = self.filter.is_some();
             } else if !self.report(converged, estimate) {
                 return self.leave(space, End::Interrupted);
+            }
+            if !out_of_products && !unfilter && self.starts_again(&mut space, &mut starts) {
+                continue;
             }
             if out_of_products || (space.is_exhausted() && !unfilter) {
                 return self.leave(space, End::Limit);
@@ -207,6 +217,23 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
                 self.restart(&mut space, &ritz, &view, &order);
             }
         }
+    }
+
+    /// Begins a space that is everything, and so is small, once more from random vectors where its
+    /// pairs are not as exact as rounding allows: directions of which little but rounding is left cost
+    /// digits, and are others for another start.
+    fn starts_again(&mut self, space: &mut KrylovSpace<T>, starts: &mut usize) -> bool {
+        let cost = self.products.dimension() + 2 * self.wanted;
+        let again = space.is_exhausted()
+            && self.filter.is_none()
+            && *starts < MOST_STARTS
+            && self.products.left() >= cost;
+        if again {
+            *starts += 1;
+            self.restarts += 1;
+            space.begin(&[]);
+        }
+        again
     }
 
     /// A space that starts from `start`, filled up with random vectors.

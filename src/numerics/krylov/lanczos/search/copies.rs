@@ -8,6 +8,9 @@ use crate::numerics::krylov::krylov_space::KrylovSpace;
 use crate::numerics::krylov::selection::Which;
 use crate::{Real, Result};
 
+/// Columns of a space whose residuals say that nothing better is hidden.
+const TRUSTED: usize = 20;
+
 impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
     /// Fresh random searches orthogonal to `pairs` for what the first one could not see. False if
     /// the products ran out before.
@@ -74,10 +77,12 @@ impl<T: Real, A: LinearOperator<T> + ?Sized> Search<'_, T, A> {
                 order.iter().copied().filter(|&i| limits.beaten_by(view.values[i])).collect();
             let settled = |i: usize| view.estimates[i] <= 0.5 * self.bound(view.values[i]);
             // The best value on each wanted side that is not better must be known well enough to
-            // say that it will not become so.
+            // say that it will not become so. A small residual alone does not: a start that has little
+            // of what is hidden is nearly invariant, and shows it after some products only.
+            let trusted = space.size() >= TRUSTED;
             let decided = limits.sides(&view.values).into_iter().all(|i| {
                 let away = limits.distance(view.values[i]);
-                settled(i) || view.estimates[i] <= 0.1 * away
+                settled(i) || (trusted && view.estimates[i] <= 0.01 * away)
             });
             let done = decided && better.iter().all(|&i| settled(i));
             if !self.report(pairs.values.len(), 0.0) {

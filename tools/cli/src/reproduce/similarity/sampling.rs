@@ -307,10 +307,11 @@ fn trials(sizes: &Sizes, stream: &Stream, tap: &Tap, layer: &Rsm) -> Result<Vec<
         return Err(Error::range("live units of a layer", format!("{NEURONS}"), alive.len()));
     }
     let score = |k: usize, count: usize, population: u64| {
-        let stream = stream.child(k as u64).child(population);
+        // The same neurons for any number of trials.
+        let stream = stream.child(population);
         let units: Vec<usize> = stream.permutation(alive.len())[..NEURONS].to_vec();
         let mut uniforms = vec![0.0; STIMULI * NEURONS];
-        stream.child(0).uniforms(0, &mut uniforms);
+        stream.child(k as u64).uniforms(0, &mut uniforms);
         // Counts of independent trials add up to a Poisson count of their summed rate.
         let counts = Mat::from_fn(STIMULI, NEURONS, |s, u| {
             let unit = alive[units[u]];
