@@ -305,3 +305,23 @@ fn filters_find_the_same_pairs() {
         }
     }
 }
+
+/// A filter turns the order of the smallest values round: what else there is was looked for at the wrong
+/// end of the search for copies.
+#[test]
+fn copies_are_found_through_a_filter() {
+    let first = [-0.999, 0.523, -1.0, 0.0, 1.0, 9.617, -1.0, -1.0, 0.0, 1.0];
+    let second = [5.31, -1.0, 9.77, -1.0, 0.0, 1.0, 0.0, 6.48, 1.0, 5.26, -1.0, -0.44];
+    let mut filtered = 0;
+    for (spectrum, norm) in [(&first[..], 9.617), (&second, 9.77)] {
+        for seed in 0..200 {
+            let a = with_spectrum(spectrum, seed);
+            let op = DenseOperator::new(a.as_ref()).unwrap();
+            let search = Lanczos::new(&op).smallest(3).block(2).seed(seed);
+            let pairs = search.run().unwrap();
+            filtered += usize::from(pairs.stats.filter_degree > 1);
+            check(&op, &pairs, &[-1.0; 3], norm, &format!("seed {seed}"));
+        }
+    }
+    assert!(filtered > 10, "{filtered}");
+}

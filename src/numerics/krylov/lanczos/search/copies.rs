@@ -146,13 +146,13 @@ impl Limits {
         up.min(self.lower.map_or(f64::INFINITY, |l| value - l)).max(0.0)
     }
 
-    /// The positions of the extreme values (ascending) that are not wanted, on the wanted sides.
+    /// The positions of the extreme values that are not wanted, on the wanted sides. In any order: that of
+    /// the Ritz values of a filter is not that of the operator's.
     fn sides(&self, values: &[f64]) -> Vec<usize> {
-        let mut unwanted = (0..values.len()).filter(|&i| !self.beaten_by(values[i]));
-        let first = unwanted.next();
-        let last = unwanted.next_back().or(first);
-        let upper = self.upper.and(last);
-        let lower = self.lower.and(first);
+        let unwanted = || (0..values.len()).filter(|&i| !self.beaten_by(values[i]));
+        let by_value = |&i: &usize, &j: &usize| values[i].total_cmp(&values[j]);
+        let upper = self.upper.and_then(|_| unwanted().max_by(by_value));
+        let lower = self.lower.and_then(|_| unwanted().min_by(by_value));
         upper.into_iter().chain(lower).collect()
     }
 }
