@@ -7,6 +7,7 @@ use pulp::{Simd, WithSimd};
 
 use crate::compiled::{dispatch, inlined};
 use crate::lanes::Lanes;
+use crate::prefetch::prefetch;
 use crate::{Isa, Real};
 
 /// A low-pass filter of the traces: ē_pq ← κ ē_pq + g_p ε_pq.
@@ -35,11 +36,8 @@ pub struct Learning<'a, T> {
 /// `keep` a: `[p]`; `gains` g: `[p][b]`, 1 where there are none; `inputs` z: `[b][q]`; `traces` ε:
 /// `[p][b][q]`. Eight samples at a time (16 in `f32`) meet all units, so that their z stay in the
 /// first-level cache, and the terms of their gradient stay in registers until they are one addition
-/// to G. For
-/// every trace, 2 flops, one more with a gain and 2 more each for filter and gradient, against one
-/// read and one write of it: bandwidth-bound. Beside y ← y + αx over the same bytes, with the gradient
-/// and rows of 80 (Zen 4, AVX-512, one thread, `benches/credit.rs`): 85, 93, 101 and 71 % of its rate
-/// where traces lie in L1, L2, L3 and memory for `f64`, 45, 53, 71 and 72 % for `f32`.
+/// to G. For every trace, 2 flops, one more with a gain and 2 more each for filter and gradient,
+/// against one read and one write of it: bandwidth-bound.
 ///
 /// The terms of these m samples are summed in `T`, fused where the instruction set fuses, and G in
 /// `f64`: against the exact sum of the products of f and the traces as they are stored,
@@ -186,19 +184,6 @@ impl<T: Real> Update<'_, T> {
     }
 }
 
-/// Asks for element `at` of `x` in the first-level cache.
-#[inline(always)]
-fn prefetch<T>(x: &[T], at: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.as_ptr().wrapping_add(at).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (x, at);
-}
-
 /// Some samples of one unit; what is not wanted is empty.
 struct Group<'a, T> {
     width: usize,
@@ -232,9 +217,11 @@ impl<T: Real> Group<'_, T> {
             let place = b * self.width + start..b * self.width + start + length;
             if let Some(ahead) = self.ahead {
                 for i in 0..N {
-                    prefetch(self.traces, place.start + ahead + i * lanes);
+                    prefetch(self.traces.as_ptr().wrapping_add(place.start + ahead + i * lanes));
                     if FILTER {
-                        prefetch(self.filtered, place.start + ahead + i * lanes);
+                        prefetch(
+                            self.filtered.as_ptr().wrapping_add(place.start + ahead + i * lanes),
+                        );
                     }
                 }
             }

@@ -31,6 +31,7 @@ pub mod patches;
 pub mod peak;
 pub mod philox;
 pub mod pool;
+mod prefetch;
 pub mod projected_gradient;
 pub mod rank_scan;
 mod real;

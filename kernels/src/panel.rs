@@ -52,19 +52,6 @@ fn check(length: usize, rows: usize, columns: usize, stride: usize) {
     );
 }
 
-/// Asks for element `at` of `x` in the L2 cache.
-#[inline(always)]
-fn prefetch<T>(x: &[T], at: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(x.as_ptr().wrapping_add(at).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (x, at);
-}
-
 /// The elements of `rows` of a panel of `total` rows, as a range of its slice.
 fn rows_of(length: usize, total: usize, rows: &Range<usize>) -> Range<usize> {
     assert!(rows.start <= rows.end && rows.end <= total, "panel: rows {rows:?} of {total}");

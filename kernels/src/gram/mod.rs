@@ -20,6 +20,7 @@ use pulp::{Simd, WithSimd, bytemuck};
 pub use centre::{Centred, Differences, centre, differences};
 pub use rows::{Shift, shifted_rows, shifted_sum};
 
+use crate::prefetch::prefetch;
 use crate::{Isa, Real};
 
 /// Rows and columns of a tile.
@@ -148,12 +149,7 @@ impl Lines<'_> {
                 let Some(row) = (self.row)(self.next) else { return };
                 (self.rest, self.next) = (row, self.next + 1);
             }
-            #[cfg(target_arch = "x86_64")]
-            {
-                use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                // SAFETY: a hint about a place inside a slice; it reads nothing.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(self.rest.as_ptr().cast()) };
-            }
+            prefetch(self.rest.as_ptr());
             self.rest = self.rest.get(LINE..).unwrap_or_default();
         }
     }

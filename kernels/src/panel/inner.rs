@@ -2,8 +2,9 @@
 
 use pulp::Simd;
 
-use super::{Panel, prefetch};
+use super::Panel;
 use crate::Real;
+use crate::prefetch::prefetch_far;
 
 /// Columns of W that share one pass over V.
 pub(super) const CHUNK: usize = 64;
@@ -122,7 +123,7 @@ fn block<T: Real, S: Simd, const V: usize, const W: usize, const P: usize>(
         }
         for next in next {
             for p in 0..P {
-                prefetch(next, (r + p) * T::lanes::<S>());
+                prefetch_far(next.as_ptr().wrapping_add((r + p) * T::lanes::<S>()));
             }
         }
         r += P;

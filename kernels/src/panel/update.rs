@@ -2,9 +2,10 @@
 
 use pulp::Simd;
 
-use super::{Panel, prefetch};
+use super::Panel;
 use crate::Real;
 use crate::compiled::inlined;
+use crate::prefetch::prefetch_far;
 
 /// Elements of the tile of C, on the stack.
 pub(super) const SCRATCH: usize = 16 * 1024;
@@ -166,7 +167,7 @@ fn rows<T: Real, S: Simd, const D: usize, const W: usize, const U: usize>(
         unsafe { tile::<T, S, D, W, U>(simd, &mut c, r, load, h) };
         for next in next {
             for u in 0..U {
-                prefetch(next, (r + u) * lanes);
+                prefetch_far(next.as_ptr().wrapping_add((r + u) * lanes));
             }
         }
         r += U;

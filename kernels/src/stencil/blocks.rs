@@ -3,11 +3,9 @@
 use pulp::{Simd, WithSimd};
 
 use super::streamed::{Pending, fence, stream};
-use super::{
-    Finish, Run, differences, load, low_bits, opaque_one, prefetch, prefetch_far, present_lanes,
-    store, vectors,
-};
+use super::{Finish, Run, differences, load, low_bits, opaque_one, present_lanes, store, vectors};
 use crate::Real;
+use crate::prefetch::{prefetch, prefetch_far};
 
 /// `PAST`: y is written past the caches.
 pub(super) struct Apply<'a, T, F, const PAST: bool> {
