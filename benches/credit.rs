@@ -152,10 +152,11 @@ fn traces<T: Real>(c: &mut Criterion) {
     let mut group = c.benchmark_group("credit_traces");
     group.sample_size(20);
     let width = 80;
-    // In f64 15 KiB, 320 KiB, 8 MiB, 128 MiB.
+    // 15 KiB, 320 KiB, 8 MiB, 128 MiB.
     for (level, units, samples) in
         [("L1", 3, 8), ("L2", 16, 32), ("L3", 128, 100), ("memory", 1024, 200)]
     {
+        let samples = samples * size_of::<f64>() / size_of::<T>();
         let rows = units * samples;
         let mut e = vec![T::from_f64(0.1); rows * width];
         let mut random = vec![T::ZERO; rows + samples * width];

@@ -169,6 +169,7 @@ impl<T: Real> Update<'_, T> {
                     let count = together((width - at) / lanes);
                     match count {
                         8 => group.whole::<S, 8, GAIN, FILTER, LEARN>(simd, at),
+                        5 => group.whole::<S, 5, GAIN, FILTER, LEARN>(simd, at),
                         4 => group.whole::<S, 4, GAIN, FILTER, LEARN>(simd, at),
                         3 => group.whole::<S, 3, GAIN, FILTER, LEARN>(simd, at),
                         2 => group.whole::<S, 2, GAIN, FILTER, LEARN>(simd, at),
@@ -227,33 +228,25 @@ impl<T: Real> Group<'_, T> {
             }
             let z = &T::as_simd::<S>(&self.inputs[place.clone()]).0[..N];
             let traces = &mut T::as_mut_simd::<S>(&mut self.traces[place.clone()]).0[..N];
-            let mut e = [keep; N];
-            if GAIN {
-                let gain = T::splat(simd, self.gains[b]);
-                for i in 0..N {
-                    e[i] = <T as Lanes>::mul(simd, gain, z[i]);
-                    e[i] = T::mul_add(simd, keep, traces[i], e[i]);
-                    traces[i] = e[i];
-                }
+            let gain = if GAIN { T::splat(simd, self.gains[b]) } else { keep };
+            let filter_gain = if FILTER { T::splat(simd, self.filter_gains[b]) } else { keep };
+            let factor = if LEARN { T::splat(simd, self.factors[b]) } else { keep };
+            let filtered: &mut [T::Vector<S>] = if FILTER {
+                &mut T::as_mut_simd::<S>(&mut self.filtered[place]).0[..N]
             } else {
-                for i in 0..N {
-                    e[i] = T::mul_add(simd, keep, traces[i], z[i]);
-                    traces[i] = e[i];
-                }
-            }
-            if FILTER {
-                let filtered = &mut T::as_mut_simd::<S>(&mut self.filtered[place]).0[..N];
-                let gain = T::splat(simd, self.filter_gains[b]);
-                for i in 0..N {
+                &mut []
+            };
+            for i in 0..N {
+                let input = if GAIN { <T as Lanes>::mul(simd, gain, z[i]) } else { z[i] };
+                let mut e = T::mul_add(simd, keep, traces[i], input);
+                traces[i] = e;
+                if FILTER {
                     let kept = <T as Lanes>::mul(simd, kappa, filtered[i]);
-                    e[i] = T::mul_add(simd, gain, e[i], kept);
-                    filtered[i] = e[i];
+                    e = T::mul_add(simd, filter_gain, e, kept);
+                    filtered[i] = e;
                 }
-            }
-            if LEARN {
-                let factor = T::splat(simd, self.factors[b]);
-                for i in 0..N {
-                    sums[i] = T::mul_add(simd, factor, e[i], sums[i]);
+                if LEARN {
+                    sums[i] = T::mul_add(simd, factor, e, sums[i]);
                 }
             }
         }
