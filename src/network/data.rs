@@ -140,7 +140,9 @@ impl<T: Real> Dataset<T> {
     pub fn select(&self, samples: &[usize]) -> Result<Self> {
         check_samples(samples, self.len())?;
         let gather = |values: &[T], width: usize| -> Vec<T> {
-            samples.iter().flat_map(|&s| values[s * width..][..width].iter().copied()).collect()
+            let mut rows = Vec::with_capacity(samples.len() * width);
+            samples.iter().for_each(|&s| rows.extend_from_slice(&values[s * width..][..width]));
+            rows
         };
         let targets = match &self.targets {
             Targets::Classes(classes) => {

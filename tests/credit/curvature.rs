@@ -62,6 +62,13 @@ fn check_curvature(case: &Case, rnn: &RateRnn, data: &Sequences<f64>) {
         assert!(found.residuals[0] <= 1e-7 * found.largest.abs());
     }
     assert!(warm.products <= cold.products, "{}: {} {}", case.name, warm.products, cold.products);
+
+    let mut curvature =
+        Curvature::new(rnn, data, &decay).unwrap().solver(solver).unwrap().largest_only();
+    let alone = curvature.at(&theta).unwrap();
+    assert!(alone.converged && alone.smallest.is_none(), "{}: {alone:?}", case.name);
+    near(&format!("{}: λ₁ alone", case.name), &[alone.largest], &[values[values.len() - 1]], 1e-8);
+    assert!(alone.products <= cold.products, "{}: {} {}", case.name, alone.products, cold.products);
 }
 
 #[test]

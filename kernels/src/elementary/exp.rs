@@ -92,8 +92,13 @@ fn exponent<T: Real, S: Simd>(simd: S, shifted: T::Bits<S>) -> T::Bits<S> {
 /// eˣ; overflows to ∞, underflows gradually to 0.
 #[inline(always)]
 pub(crate) fn exp<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
-    let x = x.at_most(choose::<T, f64>(89.0, 710.0)).at_least(choose::<T, f64>(-104.0, -746.0));
-    let Reduced { n, shifted, upper, lower } = reduce(x);
+    exp_below(x.at_most(choose::<T, f64>(89.0, 710.0)))
+}
+
+/// eˣ for x up to 89 (`f64`: 710), or NaN.
+#[inline(always)]
+pub(crate) fn exp_below<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
+    let Reduced { n, shifted, upper, lower } = reduce(x.at_least(choose::<T, f64>(-104.0, -746.0)));
     scale(exp_reduced(upper, lower), n, shifted)
 }
 

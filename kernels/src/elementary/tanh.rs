@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::exp::{exp, exp_moderate};
+use super::exp::{exp_below, exp_moderate};
 use super::lane::{Lane, choose};
 use crate::Real;
 
@@ -22,13 +22,13 @@ const P_DOUBLE: [f64; 10] = [
     5.107907191703144e-05,
 ];
 
-/// tanh x, from q = e/(1 + e) = σ(−2|x|).
+/// tanh x, from 2q with q = e/(1 + e) = σ(−2|x|).
 ///
 /// 1 − 2q is good where the result is above ½; below it a polynomial takes over.
 #[inline(always)]
-fn tanh_from<T: Real, S: Simd>(x: Lane<T, S>, q: Lane<T, S>) -> Lane<T, S> {
+fn tanh_from<T: Real, S: Simd>(x: Lane<T, S>, twice_q: Lane<T, S>) -> Lane<T, S> {
     let a = x.abs();
-    let large = x.splat(1.0) - (q + q);
+    let large = x.splat(1.0) - twice_q;
     let y = a * a;
     let small = (a * y).mul_add(y.polynomial(&P_SINGLE, &P_DOUBLE), a);
     a.less_than(x.splat(0.55)).select(small, large) | x.sign()
@@ -39,26 +39,26 @@ fn tanh_from<T: Real, S: Simd>(x: Lane<T, S>, q: Lane<T, S>) -> Lane<T, S> {
 pub(crate) fn tanh<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
     let bounded = x.abs().at_most(choose::<T, f64>(10.0, 20.0));
     let e = exp_moderate(bounded * x.splat(-2.0));
-    tanh_from(x, e / (e + x.splat(1.0)))
+    let q = e / (e + x.splat(1.0));
+    tanh_from(x, q + q)
 }
 
 /// tanh x with its derivative sech² x = 4e/(1+e)², which keeps its relative accuracy where
 /// 1 − tanh² has none left; the tangent has the bits of [`tanh`].
 #[inline(always)]
 pub(crate) fn tanh_and_slope<T: Real, S: Simd>(x: Lane<T, S>) -> (Lane<T, S>, Lane<T, S>) {
-    let e = exp(x.abs() * x.splat(-2.0));
-    let one = x.splat(1.0);
-    let q = e / (e + one);
-    // 1/(1 + e) is at least ½, and exact enough as a difference.
-    let d = one - q;
-    let root = d + d;
-    (tanh_from(x, q), root * root * e)
+    let e = exp_below(x.abs() * x.splat(-2.0));
+    let q = e / (e + x.splat(1.0));
+    let twice_q = q + q;
+    // 2/(1 + e) is at least 1, and exact enough as a difference.
+    let root = x.splat(2.0) - twice_q;
+    (tanh_from(x, twice_q), root * root * e)
 }
 
 /// σ(x) = 1/(1 + e⁻ˣ), with full relative accuracy in the left tail.
 #[inline(always)]
 pub(crate) fn sigmoid<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
-    let e = exp(-x.abs());
+    let e = exp_below(-x.abs());
     let one = x.splat(1.0);
     x.less_than(x.splat(0.0)).select(e, one) / (one + e)
 }
@@ -66,7 +66,7 @@ pub(crate) fn sigmoid<T: Real, S: Simd>(x: Lane<T, S>) -> Lane<T, S> {
 /// σ(x), σ'(x) = σ(x) σ(−x) and σ''(x) = σ'(x) (σ(−x) − σ(x)); σ has the bits of [`sigmoid`].
 #[inline(always)]
 pub(crate) fn sigmoid_and_slopes<T: Real, S: Simd>(x: Lane<T, S>) -> [Lane<T, S>; 3] {
-    let e = exp(-x.abs());
+    let e = exp_below(-x.abs());
     let one = x.splat(1.0);
     let value = x.less_than(x.splat(0.0)).select(e, one) / (one + e);
     // 1/(1 + e) is at least ½, and exact enough as a difference.

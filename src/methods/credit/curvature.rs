@@ -30,7 +30,7 @@ pub enum Eigensolver {
 pub struct LeadingEigenvalues {
     /// Largest algebraic eigenvalue; the largest magnitude by [`Eigensolver::PowerAbs`].
     pub largest: f64,
-    /// Smallest algebraic eigenvalue, by Lanczos.
+    /// Smallest algebraic eigenvalue, by Lanczos, where it was asked for.
     pub smallest: Option<f64>,
     /// ‖H v − λ v‖ of the largest and the smallest; of the last iterate by power iteration.
     pub residuals: [f64; 2],
@@ -56,6 +56,7 @@ pub struct Curvature<'a, T: Real> {
     seed: u64,
     searches: u64,
     memory_budget: Option<usize>,
+    largest_only: bool,
     before: Vec<T>,
 }
 
@@ -79,6 +80,7 @@ impl<'a, T: Real> Curvature<'a, T> {
             seed: 0,
             searches: 0,
             memory_budget: None,
+            largest_only: false,
             before: Vec::new(),
         })
     }
@@ -133,6 +135,14 @@ impl<'a, T: Real> Curvature<'a, T> {
         self
     }
 
+    /// λ₁ alone. The small end of the spectrum is crowded, so that λ_min takes most of the products.
+    #[must_use]
+    pub fn largest_only(mut self) -> Self {
+        self.largest_only = true;
+        self.before.clear();
+        self
+    }
+
     /// The eigenvalues at θ. One primal pass and two passes for every product.
     ///
     /// # Errors
@@ -156,7 +166,7 @@ impl<'a, T: Real> Curvature<'a, T> {
                     start.iter_mut().zip(vector).for_each(|(s, &v)| *s += v / factor);
                 }
                 let pairs = Lanczos::new(&operator)
-                    .both_ends(2.min(n))
+                    .both_ends(self.wanted(n))
                     .tolerance(tolerance)
                     .max_products(max_products)
                     .seed(self.seed)
@@ -169,6 +179,11 @@ impl<'a, T: Real> Curvature<'a, T> {
                 power_abs(&operator, max_iter, abs_tol, start)
             }
         }
+    }
+
+    /// Eigenvalues of a block of n parameters to look for, the largest first.
+    fn wanted(&self, n: usize) -> usize {
+        if self.largest_only { 1 } else { 2.min(n) }
     }
 
     /// Takes over the vectors for the next search.
@@ -184,7 +199,8 @@ impl<'a, T: Real> Curvature<'a, T> {
         let last = pairs.residuals.len() - 1;
         Ok(LeadingEigenvalues {
             largest,
-            smallest: (pairs.values.len() == 2.min(n)).then_some(smallest),
+            smallest: (!self.largest_only && pairs.values.len() == self.wanted(n))
+                .then_some(smallest),
             residuals: [pairs.residuals[0], pairs.residuals[last]],
             products: pairs.products,
             converged: pairs.status == Status::Converged,

@@ -73,7 +73,7 @@ pub(super) fn rows_mut<T: Real>(array: &mut [T], width: usize) -> MatrixMut<'_, 
 
 /// Bytes of an array of one step that a pass works on: the samples of all arrays of a step stay in
 /// the second-level cache from product to product.
-const STEP: usize = 64 << 10;
+const STEP: usize = 128 << 10;
 /// Fewest and most samples of a pass: products with fewer rows are slow.
 const SAMPLES: (usize, usize) = (16, 256);
 

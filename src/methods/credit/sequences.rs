@@ -166,7 +166,8 @@ impl<T: Real> Sequences<T> {
             }
             (_, Targets::Classes(classes)) => Target::ClassAtEachStep(classes.clone()),
         };
-        Ok(Self { data, target, ..self.clone() })
+        let (steps, features) = (self.steps, self.features);
+        Ok(Self { data, steps, features, target, step_weights: self.step_weights.clone() })
     }
 
     /// The exact loss on `network`, which [`super::RateRnn::network`] built for these steps.

@@ -1,8 +1,8 @@
 //! One training of a recurrent network by a learning rule, and what it came to.
 
 use hesse::credit::{
-    Batches, Block, Checkpoint, Curvature, Decay, Eigensolver, RateRnn, Rule, Scaling, Score,
-    Sequences, States, Stop, Training,
+    Batches, Checkpoint, Curvature, Decay, Eigensolver, RateRnn, Rule, Scaling, Score, Sequences,
+    States, Stop, Training,
 };
 use hesse::io::{Archive, Array};
 use hesse::optimize::Schedule;
@@ -51,6 +51,8 @@ pub struct Descent<'a> {
     pub seed: u64,
     /// Bytes for states; results do not depend on it.
     pub memory_budget: usize,
+    /// Whether λ₁ is all that is wanted of the spectrum.
+    pub largest_only: bool,
 }
 
 /// A number of an outcome.
@@ -137,12 +139,17 @@ impl Descent<'_> {
             Target::OfAll(loss, every) => training.target_loss_on_all(loss, every)?,
         };
         if let Some(every) = self.every {
-            let curvature = Curvature::new(self.rnn, self.train, decay)?
-                .memory_budget(self.memory_budget)
-                .seed(self.seed);
-            training = training.checkpoints(every, Some(curvature))?;
+            training = training.checkpoints(every, Some(self.curvature(decay)?))?;
         }
         Ok(training)
+    }
+
+    /// The search for eigenvalues of W on the training data.
+    fn curvature(&self, decay: &Decay<f64>) -> Result<Curvature<'_, f64>> {
+        let curvature = Curvature::new(self.rnn, self.train, decay)?
+            .memory_budget(self.memory_budget)
+            .seed(self.seed);
+        Ok(if self.largest_only { curvature.largest_only() } else { curvature })
     }
 
     /// Trains from θ and measures the end.
@@ -191,12 +198,8 @@ impl Outcome {
         if let Some(on_test) = on_test {
             (self.test_loss, self.test_accuracy) = on_test;
         }
-        let ends = Curvature::new(rnn, train, decay)?
-            .block(Block::Recurrent)?
-            .solver(Eigensolver::Lanczos { tolerance: 1e-6, max_products: 1000 })?
-            .seed(descent.seed)
-            .memory_budget(descent.memory_budget)
-            .at(&self.parameters)?;
+        let solver = Eigensolver::Lanczos { tolerance: 1e-6, max_products: 1000 };
+        let ends = descent.curvature(decay)?.solver(solver)?.at(&self.parameters)?;
         (self.largest, self.residual) = (ends.largest, ends.residuals[0]);
         self.smallest = ends.smallest.unwrap_or(f64::NAN);
         Ok(())

@@ -203,6 +203,7 @@ impl Problem {
             every: Some(arguments.every.unwrap_or(arguments.steps.div_ceil(50).max(1))),
             seed,
             memory_budget: self.memory_budget,
+            largest_only: false,
         })
     }
 }

@@ -112,6 +112,7 @@ impl Setting {
             every: None,
             seed,
             memory_budget: usize::MAX,
+            largest_only: true,
         })
     }
 

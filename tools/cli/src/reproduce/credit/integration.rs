@@ -87,6 +87,7 @@ impl Integrations {
                     every: None,
                     seed: *seed,
                     memory_budget: usize::MAX,
+                    largest_only: true,
                 };
                 let rnn = &rnn;
                 jobs.push(Job {
