@@ -10,6 +10,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hesse::connectome::{ProductLaplacian, Smoothing, VoxelLaplacian, VoxelMask};
 use hesse::krylov::LinearOperator;
+use rayon::prelude::*;
 
 /// The voxels closer than 38 to voxel (40, 40, 40) of an 80³ grid.
 fn ball() -> VoxelLaplacian {
@@ -58,6 +59,17 @@ fn benches(c: &mut Criterion) {
             });
         });
         group.bench_function("sprs", |b| b.iter(|| sparse(black_box(&mut z))));
+        // What the default is: every thread, beside a copy on as many.
+        let share = x.len().div_ceil(rayon::current_num_threads());
+        group.bench_function("copy/all threads", |b| {
+            b.iter(|| {
+                let parts = black_box(&mut z).par_chunks_mut(share).zip(x.par_chunks(share));
+                parts.for_each(|(z, x)| z.copy_from_slice(x));
+            });
+        });
+        group.bench_function("hesse/all threads", |b| {
+            b.iter(|| laplacian.try_apply_rows(columns, black_box(&x), black_box(&mut y)));
+        });
         group.finish();
     }
     // A connectivity of 3,000 top-view voxels: 72 MB.

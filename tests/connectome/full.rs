@@ -16,19 +16,26 @@ pub fn entries(fit: &Connectome) -> &[f64] {
     }
 }
 
-#[test]
-fn small_problems_reach_their_unique_minimisers() {
-    let golden = Golden::read("p1_small");
+/// The cases of `p1_small` with a unique minimiser, and their operators.
+pub fn small_problems(
+    golden: &Golden,
+) -> [(&'static str, SmoothingOperator, SmoothingOperator); 6] {
     let (shape, mask) = golden.array("b_mask");
     let grid = grid_laplacian(&shape, &mask);
-    for (case, lx, ly) in [
+    [
         ("a_lam0.001", path(10), path(12)),
         ("a_lam1", path(10), path(12)),
         ("a_lam1000", path(10), path(12)),
         ("b", grid.clone(), grid),
         ("c", path(8), path(9)),
         ("d", path(7), path(11)),
-    ] {
+    ]
+}
+
+#[test]
+fn small_problems_reach_their_unique_minimisers() {
+    let golden = Golden::read("p1_small");
+    for (case, lx, ly) in small_problems(&golden) {
         let data = golden.data(&format!("{case}_"));
         let lambda = golden.scalar(&format!("{case}_lam"));
         let fit =

@@ -8,9 +8,8 @@ use hesse::connectome::{
 };
 use hesse::faer::Mat;
 
-use crate::full::entries;
+use crate::full::{entries, small_problems};
 use crate::golden::{Golden, path};
-use crate::objective::grid_laplacian;
 
 /// Converged, within the gap, and the true gap is no more than the proven one.
 fn holds(case: &str, fit: &Connectome, gap: f64, minimum: f64) {
@@ -24,16 +23,7 @@ fn holds(case: &str, fit: &Connectome, gap: f64, minimum: f64) {
 #[test]
 fn a_proven_gap_is_no_less_than_the_true_one() {
     let golden = Golden::read("p1_small");
-    let (shape, mask) = golden.array("b_mask");
-    let grid = grid_laplacian(&shape, &mask);
-    for (case, lx, ly) in [
-        ("a_lam0.001", path(10), path(12)),
-        ("a_lam1", path(10), path(12)),
-        ("a_lam1000", path(10), path(12)),
-        ("b", grid.clone(), grid),
-        ("c", path(8), path(9)),
-        ("d", path(7), path(11)),
-    ] {
+    for (case, lx, ly) in small_problems(&golden) {
         let data = golden.data(&format!("{case}_"));
         let minimum = golden.scalar(&format!("{case}_f"));
         for gap in [1e-1, 1e-4, 1e-8] {

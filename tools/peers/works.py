@@ -187,18 +187,19 @@ work("nnls_2000x500", "f64", 1e-8, scipy=lambda: scipy_nnls(2000, 500, 1))
 work("nnls_200_rhs", "f64", 1e-8, scipy=lambda: scipy_nnls(500, 100, 200))
 
 
-def scipy_toy1d():
-    """600 iterations of L-BFGS-B, memory 6, on the smoothed masked regression of five injections."""
+def scipy_toy1d(n, waves, memory, limits, stop=None):
+    """L-BFGS-B on the smoothed masked regression of five injections, n x n weights."""
     optimize = package("scipy.optimize")
-    n, count, factor = 100, 5, 100.0 * 5 / 100
-    grid = np.arange(n) / (n - 1)
+    count = 5
+    factor = 100.0 * count / n
+    grid, unit = np.arange(n) / (n - 1), n // 50
     x = np.zeros((n, count))
     for e in range(count):
-        x[20 * e + 4 : 20 * e + 18, e] = 1.0
+        x[10 * unit * e + 2 * unit : 10 * unit * e + 9 * unit, e] = 1.0
     truth = np.exp(-(((grid[None, :] - grid[:, None]) / 0.4) ** 2))
     truth += 0.9 * np.exp(-((grid[None, :] - 0.8) ** 2 + (grid[:, None] - 0.1) ** 2) / 0.04)
     observed = 1.0 - x
-    y = observed * (truth @ x)
+    y = observed * (truth @ x + waves * np.sin(37.0 * np.arange(n)[:, None] + 101.0 * np.arange(count)))
 
     def laplacian(w):
         s = np.zeros_like(w)
@@ -220,60 +221,21 @@ def scipy_toy1d():
 
     def run():
         return optimize.minimize(objective, np.zeros(n * n), jac=True, method="L-BFGS-B", bounds=[(0, None)] * (n * n),
-                                 options={"maxcor": 6, "maxiter": 600, "maxfun": 5000, "ftol": 0, "gtol": 0})
-
-    # Paths of 600 steps differ by rounding; both must have come as far down.
-    return run, lambda result: np.array([result.fun])
-
-
-work("toy1d_lbfgsb_600", "f64", 0.2, scipy=scipy_toy1d)
-
-
-def scipy_toy1d_minimum():
-    """L-BFGS-B on 200 x 200 weights until it is within 3e-4 of the minimum, which ours finds to a certificate."""
-    optimize = package("scipy.optimize")
-    n, count, factor = 200, 5, 100.0 * 5 / 200
-    minimum = 1.4966965858
-    grid = np.arange(n) / (n - 1)
-    x = np.zeros((n, count))
-    for e in range(count):
-        x[40 * e + 8 : 40 * e + 36, e] = 1.0
-    truth = np.exp(-(((grid[None, :] - grid[:, None]) / 0.4) ** 2))
-    truth += 0.9 * np.exp(-((grid[None, :] - 0.8) ** 2 + (grid[:, None] - 0.1) ** 2) / 0.04)
-    observed = 1.0 - x
-    waves = 0.4 * np.sin(37.0 * np.arange(n)[:, None] + 101.0 * np.arange(count))
-    y = observed * (truth @ x + waves)
-
-    def laplacian(w):
-        s = np.zeros_like(w)
-        d = np.diff(w, axis=0)
-        s[:-1] += d
-        s[1:] -= d
-        d = np.diff(w, axis=1)
-        s[:, :-1] += d
-        s[:, 1:] -= d
-
-        return s
-
-    def objective(flat):
-        w = flat.reshape(n, n)
-        r = observed * (w @ x - y)
-        s = laplacian(w)
-
-        return np.sum(r * r) + factor * np.sum(s * s), (2 * r @ x.T + 2 * factor * laplacian(s)).ravel()
-
-    def enough(intermediate_result):
-        if intermediate_result.fun <= minimum * (1 + 3e-4):
-            raise StopIteration
-
-    def run():
-        return optimize.minimize(objective, np.zeros(n * n), jac=True, method="L-BFGS-B", bounds=[(0, None)] * (n * n),
-                                 callback=enough, options={"maxcor": 20, "maxiter": 40_000, "maxfun": 100_000, "ftol": 0, "gtol": 0})
+                                 callback=stop, options={"maxcor": memory, "ftol": 0, "gtol": 0, **limits})
 
     return run, lambda result: np.array([result.fun])
 
 
-work("toy1d_minimum_200", "f64", 1e-3, scipy=scipy_toy1d_minimum)
+def near_minimum(intermediate_result):
+    """Ends a run within 3e-4 of the minimum, which ours finds to a certificate."""
+    if intermediate_result.fun <= 1.4966965858 * (1 + 3e-4):
+        raise StopIteration
+
+
+# Paths of 600 steps differ by rounding; both must have come as far down.
+work("toy1d_lbfgsb_600", "f64", 0.2, scipy=lambda: scipy_toy1d(100, 0.0, 6, {"maxiter": 600, "maxfun": 5000}))
+work("toy1d_minimum_200", "f64", 1e-3,
+     scipy=lambda: scipy_toy1d(200, 0.4, 20, {"maxiter": 40_000, "maxfun": 100_000}, near_minimum))
 
 
 # ------------------------------------------------------------------ element by element
