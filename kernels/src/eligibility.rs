@@ -169,7 +169,6 @@ impl<T: Real> Update<'_, T> {
                     let count = together((width - at) / lanes);
                     match count {
                         8 => group.whole::<S, 8, GAIN, FILTER, LEARN>(simd, at),
-                        5 => group.whole::<S, 5, GAIN, FILTER, LEARN>(simd, at),
                         4 => group.whole::<S, 4, GAIN, FILTER, LEARN>(simd, at),
                         3 => group.whole::<S, 3, GAIN, FILTER, LEARN>(simd, at),
                         2 => group.whole::<S, 2, GAIN, FILTER, LEARN>(simd, at),
