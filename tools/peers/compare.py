@@ -62,9 +62,7 @@ class Ours:
     name = "hesse"
 
     def __init__(self, binary):
-        # Large pages for large arrays, which NumPy asks for itself.
-        environment = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", **os.environ}
-        self.child = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        self.child = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, request):
         try:
